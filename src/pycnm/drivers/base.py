@@ -1,0 +1,150 @@
+"""What a driver is, and what it is asked.
+
+A driver is a frozen value: its attributes are the options of one network.  Its
+methods are pure.  They get specifications and give back plans; what they don't
+know from their arguments they don't need to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
+
+import attrs
+from netaddr import IPAddress
+
+from pycnm.errors import NotSupportedError
+from pycnm.plan.operation import Features, Operation, Plan
+from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
+from pycnm.spec.options import OptionTable
+from pycnm.spec.ports import PortBinding
+
+
+@attrs.frozen
+class Use:
+    """What a network is used for at the moment, as far as its own plan depends on it.
+
+    Attributes:
+        endpoints: it has at least one.
+        loopback: a port is published that the host reaches by 127.0.0.0/8.
+    """
+
+    endpoints: bool = False
+    loopback: bool = False
+
+
+@attrs.frozen
+class HostNeeds:
+    """What a network needs of its host beyond its own objects.
+
+    Attributes:
+        rules: the nftables skeleton.
+        forward4, forward6: packets of other interfaces forwarded to it.
+    """
+
+    rules: bool = False
+    forward4: bool = False
+    forward6: bool = False
+
+
+@attrs.frozen
+class Driver:
+    """Base of all drivers.
+
+    Class attributes:
+        name: how it is registered.
+        scope: `local` or `swarm`.
+        ipam: the IPAM its networks use unless another is named.
+        single: only the predefined network uses it.
+        publishes: whether ports of the host can lead to its endpoints.
+        owns_subnets: its subnets are its own, so they can't be the host's too.
+        option_table: its options, under Docker's names.
+    """
+
+    name: ClassVar[str] = ""
+    scope: ClassVar[str] = "local"
+    ipam: ClassVar[str] = "default"
+    single: ClassVar[bool] = False
+    publishes: ClassVar[bool] = False
+    owns_subnets: ClassVar[bool] = False
+    option_table: ClassVar[OptionTable] = OptionTable(())
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, str]) -> Self:
+        """A driver from Docker's option names.
+
+        Raises:
+            InvalidArgumentError: an option is unknown (the nearest is named), or
+                its value is malformed.
+        """
+        return cls(**cls.option_table.read(options))
+
+    def to_options(self) -> dict[str, str]:
+        """The options that differ from their defaults, under Docker's names."""
+        return self.option_table.write(self)
+
+    def validate(self, network: NetworkSpec, others: Sequence[NetworkSpec]) -> None:
+        """Refuse a network that can't be, or not beside the `others` of this driver.
+
+        Raises:
+            CNMError: with what would be right.
+        """
+
+    def takes_gateway(self, network: NetworkSpec, version: int) -> bool:
+        """Whether an address of each subnet is set aside for a gateway by itself."""
+        del network, version
+        return False
+
+    def gateway(self, network: NetworkSpec, version: int) -> IPAddress | None:
+        """The next hop of the default route that endpoints are offered."""
+        del network, version
+        return None
+
+    def interface_prefix(self) -> str:
+        """The name of interfaces inside, less their number; empty if there are none."""
+        return ""
+
+    def host_interface(self, endpoint_id: str) -> str:
+        """The name of an endpoint's interface on the host; empty if there is none."""
+        del endpoint_id
+        return ""
+
+    def default_bindings(self, network: NetworkSpec) -> tuple[str, ...]:
+        """The host addresses a port is published on when none is named."""
+        del network
+        return ("0.0.0.0", "::")  # noqa: S104 - what Docker users expect of -p
+
+    def needs(self, network: NetworkSpec) -> HostNeeds:
+        """What of the host a realised network needs."""
+        del network
+        return HostNeeds()
+
+    def plan_network(self, network: NetworkSpec, use: Use, features: Features) -> Plan:
+        """What the kernel holds for the network itself."""
+        del network, use, features
+        return Plan()
+
+    def plan_endpoint(
+        self,
+        network: NetworkSpec,
+        endpoint: EndpointSpec,
+        sandbox: SandboxSpec,
+        features: Features,
+    ) -> Plan:
+        """What the kernel holds for one endpoint, its routes and ports left out."""
+        del network, endpoint, sandbox, features
+        return Plan()
+
+    def plan_port(
+        self, network: NetworkSpec, endpoint: EndpointSpec, binding: PortBinding
+    ) -> tuple[Operation, ...]:
+        """What the kernel holds for one published port.
+
+        Raises:
+            NotSupportedError: endpoints of this driver publish nothing.
+        """
+        del endpoint, binding
+        raise NotSupportedError(
+            f"networks of driver {self.name} publish no ports, and {network.name} is one; "
+            "connect the sandbox to a bridge network as well"
+        )

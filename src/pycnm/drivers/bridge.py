@@ -1,0 +1,361 @@
+"""The bridge driver: a Linux bridge a network, a veth pair an endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import attrs
+from netaddr import IPAddress
+
+from pycnm.drivers.base import Driver, HostNeeds, Use
+from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
+from pycnm.plan.links import Address, Link, Sysctl, Up, Veth
+from pycnm.plan.operation import HOST, Features, Operation, Plan
+from pycnm.plan.ports import FreshFlows, HeldPort
+from pycnm.plan.rules import Entry, Guard, GuardTable
+from pycnm.spec import names
+from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
+from pycnm.spec.options import FLAG, INTERFACE, Kind, Option, OptionTable, address, integer
+from pycnm.spec.ports import PortBinding
+
+DEFAULT_BRIDGE = "cnm0"
+_MTU_MAX = 65535
+_PREFIX_MAX = 12
+_GATEWAYS = {4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6"}
+_ANY = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - what Docker users expect of -p
+
+
+def _names(value: object) -> tuple[str, ...]:
+    pieces = value.split(":") if isinstance(value, str) else value
+    if not isinstance(pieces, (list, tuple)):
+        raise InvalidArgumentError("it should be interface names with colons between them")
+    return tuple(names.interface_name(piece) for piece in pieces if piece)
+
+
+def _prefix(value: object) -> str:
+    text = names.interface_name(value)
+    if len(text) > _PREFIX_MAX:
+        raise InvalidArgumentError(
+            f"it should have at most {_PREFIX_MAX} characters, to leave room for a number"
+        )
+    return text
+
+
+_INTERFACES = Kind("interface names with colons between them", _names, ":".join)
+_PREFIX = Kind(f"a name of at most {_PREFIX_MAX} characters", _prefix)
+_D = "com.docker.network."
+_OPTIONS = OptionTable(
+    (
+        Option(_D + "bridge.name", "bridge_name", INTERFACE, None,
+               "name of the bridge interface; by default br- and 12 digits of the network's id"),
+        Option(_D + "bridge.enable_icc", "icc", FLAG, True,
+               "endpoints of the network may talk to each other"),
+        Option(_D + "bridge.enable_ip_masquerade", "masquerade", FLAG, True,
+               "what goes outside carries the host's address"),
+        Option(_D + "driver.mtu", "mtu", integer(0, _MTU_MAX), 1500,
+               "MTU in bytes of the bridge and of both ends of each endpoint; 0 leaves the kernel's"),
+        Option(_D + "bridge.host_binding_ipv4", "binding", address(), None,
+               "host address of ports published without one; by default all addresses"),
+        Option(_D + "bridge.inhibit_ipv4", "inhibit_ipv4", FLAG, False,
+               "the bridge gets no IPv4 address"),
+        Option(_D + "bridge.trusted_host_interfaces", "trusted", _INTERFACES, (),
+               "host interfaces, with colons between them, that reach endpoints without a port"),
+        Option(_D + "host_ipv4", "host_ipv4", address(4), None,
+               "IPv4 source address outside, in place of the outgoing interface's"),
+        Option(_D + "host_ipv6", "host_ipv6", address(6), None,
+               "IPv6 source address outside, in place of the outgoing interface's"),
+        Option(_D + "container_iface_prefix", "interface_name_prefix", _PREFIX, "eth",
+               "interfaces inside are called this and a number"),
+        Option(_D + "advertise_addr_nmsgs", "announcements", integer(0, 1), 1,
+               "1: neighbours are told when an address comes up; 0: they are not"),
+        Option(_D + "bridge.default_bridge", "default_bridge", FLAG, False,
+               "marks the default network"),
+    )
+)  # fmt: skip
+
+
+@attrs.frozen
+class Bridge(Driver):
+    """Endpoints on one Linux bridge, with NAT to the outside.
+
+    The attributes are its options; `Bridge.option_table` says what each means,
+    what Docker calls it and what it is when it isn't given.
+
+    Raises:
+        InvalidArgumentError: an option has a value it can't have.
+
+    Source:
+        ip-link(8), bridge(8); for the guard, nft(8) "netdev".
+    """
+
+    bridge_name: str | None = _OPTIONS.field("bridge_name")
+    icc: bool = _OPTIONS.field("icc")
+    masquerade: bool = _OPTIONS.field("masquerade")
+    mtu: int = _OPTIONS.field("mtu")
+    binding: IPAddress | None = _OPTIONS.field("binding")
+    inhibit_ipv4: bool = _OPTIONS.field("inhibit_ipv4")
+    trusted: tuple[str, ...] = _OPTIONS.field("trusted")
+    host_ipv4: IPAddress | None = _OPTIONS.field("host_ipv4")
+    host_ipv6: IPAddress | None = _OPTIONS.field("host_ipv6")
+    interface_name_prefix: str = _OPTIONS.field("interface_name_prefix")
+    announcements: int = _OPTIONS.field("announcements")
+    default_bridge: bool = _OPTIONS.field("default_bridge")
+
+    name: ClassVar[str] = "bridge"
+    publishes: ClassVar[bool] = True
+    owns_subnets: ClassVar[bool] = True
+    option_table: ClassVar[OptionTable] = _OPTIONS
+
+    def validate(self, network: NetworkSpec, others: Sequence[NetworkSpec]) -> None:
+        """Refuse what a bridge can't be, or can't be beside the others."""
+        if not network.ipv4 and not network.ipv6:
+            raise InvalidArgumentError("IPv4 or IPv6 must be enabled; leave one of them on")
+        for version, wanted in ((4, network.ipv4), (6, network.ipv6)):
+            pools = [pool for pool in network.pools if pool.version == version]
+            if len(pools) > 1:
+                raise NotSupportedError(
+                    "bridge driver doesn't support multiple subnets; give one of each family"
+                )
+            if wanted and (not pools or not pools[0].subnet.prefixlen):
+                raise InvalidArgumentError(
+                    f"ipv{version} pool is empty; give a subnet, or use an IPAM that has some"
+                )
+        aux = {name for pool in network.pools for name, _ in pool.aux}
+        if network.internal and aux & set(_GATEWAYS.values()):
+            raise InvalidArgumentError("no gateway can be set on an internal bridge network")
+        for other in others:
+            self._beside(network, other)
+
+    def _beside(self, network: NetworkSpec, other: NetworkSpec) -> None:
+        theirs = Bridge.from_options(dict(other.options)).bridge(other)
+        reason = ""
+        if theirs == self.bridge(network):
+            reason = "networks have same bridge name"
+        for pool in network.pools:
+            for their_pool in other.pools:
+                if _overlap(pool, their_pool):
+                    reason = f"networks have overlapping IPv{pool.version}"
+        if reason:
+            raise AlreadyExistsError(
+                f"cannot create network {network.name} ({self.bridge(network)}): conflicts with "
+                f"network {other.name} ({theirs}): {reason}"
+            )
+
+    def bridge(self, network: NetworkSpec) -> str:
+        """The name of the network's bridge."""
+        return self.bridge_name or f"br-{network.short_id}"
+
+    def guard_table(self, network: NetworkSpec) -> str:
+        """The name of the table the guards of its ports stand in."""
+        return f"cnm_{network.short_id}"
+
+    def takes_gateway(self, network: NetworkSpec, version: int) -> bool:
+        """The bridge has the gateway's address, unless nobody would see it."""
+        return not (version == 4 and self.inhibit_ipv4 and network.internal)  # noqa: PLR2004
+
+    def gateway(self, network: NetworkSpec, version: int) -> IPAddress | None:
+        """The bridge's address, or the one an auxiliary address names; none if internal."""
+        pool = network.pool(version)
+        if network.internal or pool is None:
+            return None
+        for name, address in pool.aux:
+            if name == _GATEWAYS[version]:
+                return IPAddress(address)
+        return pool.gateway
+
+    def interface_prefix(self) -> str:
+        """`eth`, unless told otherwise."""
+        return self.interface_name_prefix
+
+    def host_interface(self, endpoint_id: str) -> str:
+        """`veth` and digits of the endpoint's id."""
+        return f"veth{endpoint_id[:7]}"
+
+    def default_bindings(self, network: NetworkSpec) -> tuple[str, ...]:
+        """One address, if the network has one for it; else all of either family."""
+        if self.binding is None:
+            return tuple(_ANY[version] for version in (4, 6) if network.pool(version))
+        return (str(self.binding),)
+
+    def needs(self, network: NetworkSpec) -> HostNeeds:
+        """The rules; forwarding for each family that goes outside."""
+        outside = not network.internal
+        return HostNeeds(
+            rules=True,
+            forward4=outside and network.pool(4) is not None,
+            forward6=outside and network.pool(6) is not None,
+        )
+
+    def plan_network(self, network: NetworkSpec, use: Use, features: Features) -> Plan:
+        """The rules first, then the bridge: nothing is ever open that shouldn't be."""
+        if self.default_bridge and not use.endpoints:
+            return Plan()
+        bridge = self.bridge(network)
+        link = Link(
+            HOST,
+            bridge,
+            "bridge",
+            (("forward_delay", 0), ("stp_state", 0)),
+            mac=_mac(network.id),
+            mtu=self.mtu,
+            group=network.group,
+            alias=network.alias,
+        )
+        return Plan(
+            (
+                GuardTable(self.guard_table(network), network.alias),
+                *self._entries(network, bridge),
+                link,
+                *_settings(network, bridge, use, features),
+                *self._addresses(network, bridge),
+                Up(HOST, bridge),
+            )
+        )
+
+    def _entries(self, network: NetworkSpec, bridge: str) -> list[Operation]:
+        out, into = ("from_internal", "to_internal") if network.internal else ("from_nat", "to_nat")
+        leave = f"goto {out}" if network.internal else f"jump {out}"
+        entries: list[Operation] = [
+            Entry("icc", (bridge, bridge), ("accept" if self.icc else "drop",)),
+            Entry("egress", (bridge,), (leave,)),
+            Entry("ingress", (bridge,), (f"goto {into}",)),
+            Entry("loops", (bridge, bridge)),
+            Entry("bridges", (bridge,)),
+        ]
+        entries += [Entry("trusted", (interface, bridge)) for interface in self.trusted]
+        if network.internal or not self.masquerade:
+            return entries
+        for version, source in ((4, self.host_ipv4), (6, self.host_ipv6)):
+            if network.pool(version) and source is not None:
+                entries.append(Entry(f"snat{version}", (bridge,), (str(source),)))
+            elif network.pool(version):
+                entries.append(Entry(f"masquerade{version}", (bridge,)))
+        return entries
+
+    def _addresses(self, network: NetworkSpec, bridge: str) -> list[Operation]:
+        addresses: list[Operation] = []
+        for pool in network.pools:
+            if pool.gateway is None or (pool.version == 4 and self.inhibit_ipv4):  # noqa: PLR2004
+                continue
+            addresses.append(Address(HOST, bridge, f"{pool.gateway}/{pool.subnet.prefixlen}"))
+        return addresses
+
+    def plan_endpoint(
+        self,
+        network: NetworkSpec,
+        endpoint: EndpointSpec,
+        sandbox: SandboxSpec,
+        features: Features,
+    ) -> Plan:
+        """The guard, the pair, what is inside; the port comes up last of its end."""
+        ns, inside, outside = sandbox.key, endpoint.interface, endpoint.host_interface
+        guard = Guard(
+            self.guard_table(network),
+            outside,
+            str(endpoint.mac),
+            _own(endpoint, 4),
+            _own(endpoint, 6),
+        )
+        pair = Veth(
+            HOST,
+            outside,
+            self.bridge(network),
+            ns,
+            inside,
+            str(endpoint.mac),
+            mtu=self.mtu,
+            group=network.group,
+            alias=endpoint.alias,
+        )
+        settings: list[Operation] = []
+        if endpoint.ip6 is not None:
+            settings.append(_inside(ns, inside, "ipv6", "disable_ipv6", "0"))
+        if not self.announcements:
+            settings.append(_inside(ns, inside, "ipv4", "arp_notify", "0"))
+        settings += [
+            Sysctl(ns, key.replace("IFNAME", inside), value, link=inside)
+            for key, value in endpoint.sysctls
+        ]
+        return Plan(
+            (
+                *((guard, pair) if features.early_guard else (pair, guard)),
+                # The port belongs to the bridge and has no address of any family.
+                Sysctl(HOST, f"net/ipv6/conf/{outside}/disable_ipv6", "1", outside, optional=True),
+                Up(HOST, outside),
+                *settings,
+                *(Address(ns, inside, str(address)) for address in endpoint.addresses),
+                *(Address(ns, inside, address) for address in endpoint.link_local_ips),
+                Up(ns, inside),
+                *(FreshFlows(str(address.ip)) for address in endpoint.addresses),
+            )
+        )
+
+    def plan_port(
+        self, network: NetworkSpec, endpoint: EndpointSpec, binding: PortBinding
+    ) -> tuple[Operation, ...]:
+        """The socket that holds it, the element that leads it, the flows it is not for."""
+        del network, endpoint
+        host, version = str(binding.host_address), binding.host_address.version
+        key: tuple[str | int, ...] = (binding.protocol, binding.host_port)
+        name = f"publish{version}"
+        if host != _ANY[version]:
+            key, name = (host, *key), f"{name}_at"
+        flows = FreshFlows(
+            host, binding.protocol, binding.host_port, before=binding.protocol == "udp"
+        )
+        return (
+            HeldPort(binding.protocol, host, binding.host_port),
+            Entry(name, key, (str(binding.address), binding.port)),
+            flows,
+        )
+
+
+def _own(endpoint: EndpointSpec, version: int) -> tuple[str, ...]:
+    """The addresses of a family that an endpoint may use."""
+    own = [str(address.ip) for address in endpoint.addresses if address.version == version]
+    extra = [text.partition("/")[0] for text in endpoint.link_local_ips]
+    return (*own, *(text for text in extra if (":" in text) == (version == 6)))  # noqa: PLR2004
+
+
+def _overlap(one: Pool, other: Pool) -> bool:
+    return (
+        one.version == other.version
+        and one.subnet.first <= other.subnet.last
+        and other.subnet.first <= one.subnet.last
+    )
+
+
+def _mac(network_id: str) -> str:
+    """A MAC for the bridge itself, so that it doesn't change with its ports."""
+    digits = network_id[:8]
+    return "02:42:" + ":".join(digits[place : place + 2] for place in range(0, 8, 2))
+
+
+def _inside(ns: str, link: str, family: str, key: str, value: str) -> Sysctl:
+    return Sysctl(ns, f"net/{family}/conf/{link}/{key}", value, link=link)
+
+
+def _settings(network: NetworkSpec, bridge: str, use: Use, features: Features) -> list[Operation]:
+    """The sysctls of the bridge."""
+
+    def setting(family: str, key: str, value: str, *, optional: bool = False) -> Sysctl:
+        path = f"net/{family}/conf/{bridge}/{key}"
+        return Sysctl(HOST, path, value, link=bridge, optional=optional)
+
+    settings = []
+    if network.pool(6) is None:
+        settings.append(setting("ipv6", "disable_ipv6", "1", optional=True))
+    else:
+        # A sandbox must never be able to tell the host its routes.
+        settings += [setting("ipv6", key, "0") for key in ("accept_ra", "autoconf")]
+        settings.append(setting("ipv6", "accept_redirects", "0"))
+        if features.force_forwarding and not network.internal:
+            settings.append(setting("ipv6", "force_forwarding", "1"))
+    if network.pool(4) is not None:
+        if not network.internal:
+            settings.append(setting("ipv4", "forwarding", "1"))
+        if use.loopback:
+            # Opens nothing: what comes in from a wire to 127/8 is dropped before.
+            settings.append(setting("ipv4", "route_localnet", "1"))
+    return [*settings]

@@ -1,0 +1,52 @@
+"""What networks share on their host: the rules' skeleton, and forwarding."""
+
+from __future__ import annotations
+
+from pycnm.plan.host import HostFacts
+from pycnm.plan.links import Sysctl
+from pycnm.plan.operation import HOST, Features, Operation, Plan
+from pycnm.plan.rules import Entry, Skeleton
+
+
+def plan_rules(facts: HostFacts, owner: str) -> Plan:
+    """The table all networks of the host put their elements into."""
+    first, last = facts.ephemeral
+    return Plan((Skeleton(owner, first, last),))
+
+
+def plan_forwarding4(facts: HostFacts) -> Plan:
+    """IPv4 packets taken from interfaces that didn't forward, for our networks only.
+
+    Per interface, never `ip_forward`: what comes from an interface listed in
+    `opened4` goes to a network of ours or nowhere, so the host does not become
+    a router for its neighbours, and a firewall or dockerd that switches
+    forwarding on later finds it off and sets its own policy.
+    """
+    operations: list[Operation] = []
+    for name in facts.not_forwarding4:
+        operations.append(Entry("opened4", (name,)))
+        key = f"net/ipv4/conf/{name}/forwarding"
+        operations.append(Sysctl(HOST, key, "1", link=name, before="0", optional=True))
+    return Plan(tuple(operations))
+
+
+def plan_forwarding6(facts: HostFacts, features: Features) -> Plan:
+    """The same for IPv6, which older kernels can only switch on for all interfaces.
+
+    There an interface that forwards stops taking router advertisements unless
+    told otherwise (accept_ra=2), which would cost the host its own addresses.
+    """
+    if not features.ipv6:
+        return Plan()
+    operations: list[Operation] = []
+    for name in facts.not_forwarding6:
+        operations.append(Entry("opened6", (name,)))
+        if features.force_forwarding:
+            key = f"net/ipv6/conf/{name}/force_forwarding"
+            operations.append(Sysctl(HOST, key, "1", link=name, before="0", optional=True))
+        elif name in facts.accepting_ra:
+            key = f"net/ipv6/conf/{name}/accept_ra"
+            operations.append(Sysctl(HOST, key, "2", link=name, before="1", optional=True))
+    if not features.force_forwarding and not facts.forwards6:
+        operations.append(Sysctl(HOST, "net.ipv6.conf.all.forwarding", "1", before="0"))
+    return Plan(tuple(operations))

@@ -1,0 +1,339 @@
+"""Endpoints: made, joined to a sandbox, left, deleted; their ports live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import attrs
+from netaddr import IPAddress
+
+from pycnm.drivers.routing import Attachment, plan_routes
+from pycnm.engine import publishing, records
+from pycnm.engine.decision import ENDPOINTS, Decision
+from pycnm.engine.engine import Engine
+from pycnm.engine.joining import (
+    EndpointRequest,
+    endpoint_request,
+    insert,
+    interface_name,
+    refuse_mismatch,
+    specify,
+)
+from pycnm.engine.realising import Escalate, adjust, use_of
+from pycnm.engine.records import Abandoned, EndpointRow, NetworkRow, SandboxRow
+from pycnm.errors import InUseError, InvalidArgumentError, NotFoundError, PortInUseError
+from pycnm.plan.host import HostFacts
+from pycnm.spec.objects import EndpointSpec
+from pycnm.spec.ports import PortBinding, PortSpec
+from pycnm.store.locks import Lock
+
+T = TypeVar("T")
+Decide = Callable[[Decision, HostFacts | None], T]
+
+
+def attempt(
+    engine: Engine,
+    verb: str,
+    network: int,
+    sandbox: int | None,
+    decide: Decide[T],
+    *,
+    forward: bool = False,
+) -> T:
+    """Carry out a change to endpoints under as few locks as it turns out to need.
+
+    First with the network's lock shared.  If the change makes or unmakes what
+    the endpoints of the network share, again with everything held exclusively.
+    """
+    boxes = [] if sandbox is None else [Lock.sandbox(sandbox)]
+    shared = [Lock.network(network, exclusive=False), *boxes]
+    whole = [Lock.network(network, exclusive=True), *boxes, Lock.host(exclusive=True)]
+    facts: HostFacts | None = None
+    while True:
+        try:
+            return engine.carry_out(
+                verb,
+                shared if facts is None else whole,
+                lambda d: decide(d, facts),
+                forward=forward,
+            )
+        except Escalate:
+            facts = engine.kernel.facts()
+        except Abandoned as abandoned:
+            if engine.recover():
+                raise InUseError(
+                    f"the {abandoned} is half-made and can't be taken back yet; "
+                    "`cnm reconcile` says why"
+                ) from None
+
+
+def create(engine: Engine, network: str, request: EndpointRequest) -> str:
+    """Make an endpoint that isn't joined to a sandbox yet; its id."""
+    with engine.reading() as reader:
+        number = records.network(reader, network).number
+
+    def decide(decision: Decision, _facts: HostFacts | None) -> str:
+        row = records.network_by_number(decision.tx, number)
+        if not request.name:
+            raise InvalidArgumentError("an endpoint without a sandbox needs a name; give one")
+        spec = specify(engine, decision, row, request, request.name)
+        spec = attrs.evolve(spec, publish=tuple(str(port) for port in request.publish))
+        insert(decision, row, spec)
+        return spec.id
+
+    return attempt(engine, "create endpoint", number, None, decide)
+
+
+def connect(engine: Engine, network: str, sandbox: str, request: EndpointRequest) -> str:
+    """Make an endpoint and join it, as one change; its id.
+
+    Raises:
+        AlreadyExistsError: the sandbox is on the network already.
+        AddressInUseError: an address that was asked for is taken.
+        PortInUseError: a port is taken.
+        PoolExhaustedError: no address is left.
+        KernelError: the kernel refused.
+    """
+    with engine.reading() as reader:
+        net = records.network(reader, network).number
+        box = records.sandbox(reader, sandbox).number
+
+    def choose(avoid: Sequence[int]) -> str:
+        def decide(decision: Decision, facts: HostFacts | None) -> str:
+            row = records.network_by_number(decision.tx, net)
+            into = records.sandbox_by_number(decision.tx, box)
+            refuse_mismatch(decision.tx, row, into)
+            waiting = records.endpoint_named(decision.tx, net, request.name or into.spec.name)
+            if waiting is not None and waiting.spec.kept:
+                endpoint = (waiting.spec, waiting.number)
+            else:
+                spec = specify(engine, decision, row, request, into.spec.name)
+                endpoint = (spec, insert(decision, row, spec))
+            _join(engine, decision, row, into, endpoint, request, facts, avoid)
+            return endpoint[0].id
+
+        return attempt(engine, "connect", net, box, decide)
+
+    return _with_other_ports(request.publish, choose)
+
+
+def join(engine: Engine, endpoint: str, sandbox: str, interface: str | None = None) -> None:
+    """Join an endpoint to a sandbox.
+
+    Raises:
+        InUseError: it is joined already.
+    """
+    with engine.reading() as reader:
+        found = records.endpoint(reader, endpoint)
+        box = records.sandbox(reader, sandbox).number
+    specs = tuple(PortSpec.parse(text) for text in found.spec.publish)
+    request = attrs.evolve(endpoint_request(interface=interface), publish=specs)
+
+    def choose(avoid: Sequence[int]) -> None:
+        def decide(decision: Decision, facts: HostFacts | None) -> None:
+            row = records.network_by_number(decision.tx, found.network)
+            into = records.sandbox_by_number(decision.tx, box)
+            now = records.endpoint(decision.tx, endpoint)
+            if now.sandbox is not None:
+                raise InUseError(
+                    "another container is attached to the same network endpoint "
+                    f"({now.spec.name}); leave it first"
+                )
+            refuse_mismatch(decision.tx, row, into)
+            _join(engine, decision, row, into, (now.spec, now.number), request, facts, avoid)
+
+        attempt(engine, "join", found.network, box, decide)
+
+    _with_other_ports(specs, choose)
+
+
+def leave(engine: Engine, endpoint: str) -> None:
+    """Take an endpoint out of its sandbox; it keeps its addresses."""
+    with engine.reading() as reader:
+        found = records.endpoint(reader, endpoint)
+
+    def decide(decision: Decision, facts: HostFacts | None) -> None:
+        row = records.network_by_number(decision.tx, found.network)
+        now = records.endpoint(decision.tx, endpoint)
+        if now.sandbox is None:
+            raise NotFoundError(
+                f"endpoint {now.spec.name} isn't joined to a sandbox; join it first"
+            )
+        before = use_of(decision, row.number)
+        bindings = records.bindings(decision.tx, now.number)
+        again = [
+            f"{_bracketed(b.host_address)}:{b.host_port}:{b.port}/{b.protocol}" for b in bindings
+        ]
+        spec = attrs.evolve(now.spec, sandbox="", interface="", host_interface="", publish=again)
+        decision.update(
+            ENDPOINTS, now.number, sandbox=None, interface="", host_interface="",
+            spec=spec.to_json(),
+        )  # fmt: skip
+        decision.leave_ports(bindings)
+        adjust(engine, decision, row, before, facts)
+        detach(decision, now)
+
+    attempt(engine, "leave", found.network, found.sandbox, decide)
+
+
+def delete(engine: Engine, endpoint: str, *, force: bool = False) -> None:
+    """Delete an endpoint.
+
+    Raises:
+        InUseError: it is joined to a sandbox, and `force` isn't set.
+    """
+    with engine.reading() as reader:
+        found = records.endpoint(reader, endpoint)
+
+    def decide(decision: Decision, facts: HostFacts | None) -> None:
+        row = records.network_by_number(decision.tx, found.network)
+        now = records.endpoint(decision.tx, endpoint)
+        if now.sandbox is not None and not force:
+            raise InUseError(
+                f"endpoint with name {now.spec.name} id {now.spec.id[:12]} has active containers; "
+                "leave its sandbox first, or disconnect"
+            )
+        before = use_of(decision, row.number)
+        retire(decision, now)
+        adjust(engine, decision, row, before, facts)
+        detach(decision, now)
+
+    attempt(engine, "disconnect", found.network, found.sandbox, decide, forward=True)
+
+
+def retire(decision: Decision, row: EndpointRow) -> None:
+    """Have an endpoint and its ports forgotten; `detach` has them unmade."""
+    decision.leave_ports(records.bindings(decision.tx, row.number))
+    decision.leave(ENDPOINTS, row.number)
+
+
+def detach(decision: Decision, row: EndpointRow) -> None:
+    """Have what the kernel holds for an endpoint unmade, and its sandbox rerouted."""
+    decision.drop(row.spec.id)
+    if row.sandbox is not None:
+        _reroute(decision, row.sandbox)
+
+
+def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
+    """Publish more ports of an endpoint, live.
+
+    Raises:
+        PortInUseError: one is taken; none of them was published.
+    """
+    with engine.reading() as reader:
+        found = records.endpoint(reader, endpoint)
+    host = engine.kernel.facts()
+
+    def choose(avoid: Sequence[int]) -> None:
+        def decide(decision: Decision, facts: HostFacts | None) -> None:
+            row = records.network_by_number(decision.tx, found.network)
+            now = records.endpoint(decision.tx, endpoint)
+            if now.sandbox is None:
+                raise NotFoundError(
+                    f"endpoint {now.spec.name} isn't joined to a sandbox; join it, then publish"
+                )
+            driver = engine.driver(row.spec)
+            before = use_of(decision, row.number)
+            chooser = publishing.Chooser(decision.tx, host, avoid)
+            bindings = chooser.choose(driver, row.spec, now.spec, specs)
+            publishing.record(decision, now.spec, now.number, row.number, bindings)
+            adjust(engine, decision, row, before, facts)
+            decision.add(now.spec.id, publishing.plan(driver, row.spec, now.spec, bindings))
+
+        attempt(engine, "publish", found.network, found.sandbox, decide)
+
+    _with_other_ports(specs, choose)
+
+
+def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
+    """Publish ports no longer, live."""
+    with engine.reading() as reader:
+        found = records.endpoint(reader, endpoint)
+
+    def decide(decision: Decision, facts: HostFacts | None) -> None:
+        row = records.network_by_number(decision.tx, found.network)
+        now = records.endpoint(decision.tx, endpoint)
+        before = use_of(decision, row.number)
+        bindings = records.bindings(decision.tx, now.number)
+        gone = [b for spec in specs for b in publishing.matching(bindings, spec, now)]
+        decision.leave_ports(gone)
+        adjust(engine, decision, row, before, facts)
+        ports = publishing.plan(engine.driver(row.spec), row.spec, now.spec, gone)
+        decision.drop_some(now.spec.id, ports)
+
+    attempt(engine, "unpublish", found.network, found.sandbox, decide, forward=True)
+
+
+def _with_other_ports(specs: Sequence[PortSpec], choose: Callable[[Sequence[int]], T]) -> T:
+    """Choose again where a chosen port turned out to be some program's."""
+    avoid: list[int] = []
+    exact = {spec.host_first + n for spec in specs if spec.exact
+             for n in range(spec.container_last - spec.container_first + 1)}  # fmt: skip
+    while True:
+        try:
+            return choose(avoid)
+        except PortInUseError as error:
+            chosen = error.port and error.port not in exact
+            if not chosen or len(avoid) >= publishing.ATTEMPTS:
+                raise
+            avoid.append(error.port)
+
+
+def _join(
+    engine: Engine,
+    decision: Decision,
+    row: NetworkRow,
+    into: SandboxRow,
+    endpoint: tuple[EndpointSpec, int],
+    request: EndpointRequest,
+    facts: HostFacts | None,
+    avoid: Sequence[int],
+) -> None:
+    """Give an endpoint its interface, its ports, and the sandbox its routes."""
+    spec, number = endpoint
+    driver = engine.driver(row.spec)
+    before = use_of(decision, row.number)
+    spec = attrs.evolve(
+        spec,
+        sandbox=into.spec.id,
+        interface=interface_name(engine, decision.tx, driver, into, request.interface),
+        host_interface=driver.host_interface(spec.id),
+        publish=(),
+        kept=False,
+    )
+    decision.update(
+        ENDPOINTS,
+        number,
+        sandbox=into.number,
+        interface=spec.interface,
+        host_interface=spec.host_interface,
+        spec=spec.to_json(),
+    )
+    bindings: list[PortBinding] = []
+    if request.publish:
+        chooser = publishing.Chooser(decision.tx, facts or engine.kernel.facts(), avoid)
+        bindings = chooser.choose(driver, row.spec, spec, request.publish)
+        publishing.record(decision, spec, number, row.number, bindings)
+    adjust(engine, decision, row, before, facts)
+    plan = driver.plan_endpoint(row.spec, spec, into.spec, engine.kernel.features)
+    ports = publishing.plan(driver, row.spec, spec, bindings)
+    # The sockets first: a port that is taken is the likeliest failure of all.
+    decision.add(spec.id, publishing.together(plan, ports))
+    _reroute(decision, into.number)
+
+
+def _reroute(decision: Decision, sandbox: int) -> None:
+    """Have the default routes of a sandbox follow the endpoints it has now."""
+    (key,) = decision.tx.execute(
+        "SELECT key FROM sandboxes WHERE number = ?", (sandbox,)
+    ).fetchone()
+    attachments = [
+        Attachment(row.spec, records.network_spec(decision.tx, row.network))
+        for row in records.endpoints_of_sandbox(decision.tx, sandbox)
+    ]
+    decision.replace(f"routes:{sandbox}", plan_routes(key, attachments))
+
+
+def _bracketed(address: IPAddress) -> str:
+    return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004

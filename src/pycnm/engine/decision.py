@@ -1,0 +1,190 @@
+"""One change while it is decided: rows written, operations collected.
+
+Everything here happens inside one transaction.  The kernel hears of it only
+after that transaction is committed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from pycnm.engine import records
+from pycnm.plan.operation import Operation, Plan
+from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
+from pycnm.spec.ports import PortBinding
+from pycnm.store.database import Transaction
+from pycnm.store.locks import Held, Lock
+
+NETWORKS, SANDBOXES, ENDPOINTS = "networks", "sandboxes", "endpoints"
+
+
+class Decision:
+    """What a transaction has decided so far.
+
+    Attributes:
+        tx: the transaction.
+        change: the number of the change in the table of that name.
+        held: the locks; a new object's is added to them.
+    """
+
+    def __init__(self, tx: Transaction, change: int, held: Held) -> None:
+        self.tx = tx
+        self.change = change
+        self.held = held
+        self._do: list[Operation] = []
+        self._dropped: list[Operation] = []
+        self._before: list[tuple[str, int, str, str | int | None]] = []
+
+    @property
+    def undo(self) -> tuple[Operation, ...]:
+        """What is to be undone, in that order."""
+        return Plan(tuple(self._dropped)).undoing()
+
+    @property
+    def do(self) -> tuple[Operation, ...]:
+        """What is to be done after that."""
+        return tuple(self._do)
+
+    # Operations
+
+    def add(self, owner: str, operations: Iterable[Operation]) -> None:
+        """Have `operations` done, and record them for `owner`."""
+        new = list(operations)
+        self.tx.executemany(
+            "INSERT INTO operations (owner, arriving, body) VALUES (?, ?, ?)",
+            [(owner, self.change, operation.to_json()) for operation in new],
+        )
+        self._do += new
+
+    def drop(self, owner: str) -> None:
+        """Have everything recorded for `owner` undone.
+
+        Owners are dropped in the order in which they were made.
+        """
+        self._leave(list(records.operations(self.tx, owner)))
+
+    def drop_some(self, owner: str, operations: Iterable[Operation]) -> None:
+        """Have `operations` of `owner` undone, if they are recorded."""
+        for operation in operations:
+            row = self.tx.execute(
+                "SELECT number, body FROM operations "
+                "WHERE owner = ? AND body = ? AND leaving IS NULL",
+                (owner, operation.to_json()),
+            ).fetchone()
+            if row is not None:
+                self._leave([row])
+
+    def replace(self, owner: str, plan: Plan) -> None:
+        """Have the difference between what is recorded for `owner` and `plan` applied."""
+        wanted = {operation.to_json(): operation for operation in plan}
+        gone = []
+        for number, body in records.operations(self.tx, owner):
+            if wanted.pop(body, None) is None:
+                gone.append((number, body))
+        self._leave(gone)
+        self.add(owner, wanted.values())
+
+    def _leave(self, rows: list[tuple[int, str]]) -> None:
+        self.tx.executemany(
+            "UPDATE operations SET leaving = ? WHERE number = ?",
+            [(self.change, number) for number, _ in rows],
+        )
+        self._dropped += [Operation.from_json(body) for _, body in rows]
+
+    # Rows
+
+    def insert_network(self, spec: NetworkSpec) -> int:
+        """Record a new network; the row's number."""
+        number = self._insert(
+            "INSERT INTO networks (id, name, spec, arriving) VALUES (?, ?, ?, ?)",
+            (spec.id, spec.name, spec.to_json(), self.change),
+        )
+        self.held.add(Lock.network(number, exclusive=True))
+        return number
+
+    def insert_sandbox(self, spec: SandboxSpec) -> int:
+        """Record a new sandbox; the row's number."""
+        number = self._insert(
+            "INSERT INTO sandboxes (id, name, key, spec, arriving) VALUES (?, ?, ?, ?, ?)",
+            (spec.id, spec.name, spec.key, spec.to_json(), self.change),
+        )
+        self.held.add(Lock.sandbox(number))
+        return number
+
+    def insert_endpoint(self, spec: EndpointSpec, network: int, sandbox: int | None) -> int:
+        """Record a new endpoint; the row's number."""
+        mac = None if spec.mac is None else str(spec.mac)
+        return self._insert(
+            "INSERT INTO endpoints (id, name, network, sandbox, interface, host_interface, mac, "
+            "spec, arriving) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                spec.id,
+                spec.name,
+                network,
+                sandbox,
+                spec.interface,
+                spec.host_interface,
+                mac,
+                spec.to_json(),
+                self.change,
+            ),
+        )
+
+    def insert_ports(self, endpoint: int, network: int, bindings: Iterable[PortBinding]) -> None:
+        """Record published ports.
+
+        Raises:
+            sqlite3.IntegrityError: one is taken.
+        """
+        self.tx.executemany(
+            "INSERT INTO ports (protocol, address, port, endpoint, network, target, target_port, "
+            "arriving) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    b.protocol,
+                    str(b.host_address),
+                    b.host_port,
+                    endpoint,
+                    network,
+                    str(b.address),
+                    b.port,
+                    self.change,
+                )
+                for b in bindings
+            ],
+        )
+
+    def leave_ports(self, bindings: Iterable[PortBinding]) -> None:
+        """Have published ports forgotten when the change is settled."""
+        self.tx.executemany(
+            "UPDATE ports SET leaving = ? WHERE protocol = ? AND address = ? AND port = ?",
+            [(self.change, b.protocol, str(b.host_address), b.host_port) for b in bindings],
+        )
+
+    def leave(self, table: str, number: int) -> None:
+        """Have a row deleted when the change is settled."""
+        self.tx.execute(
+            f"UPDATE {table} SET leaving = ? WHERE number = ?",  # noqa: S608 - a constant
+            (self.change, number),
+        )
+
+    def update(self, table: str, number: int, **columns: str | int | None) -> None:
+        """Change columns of a row; the change's failure puts the old values back."""
+        for column, value in columns.items():
+            (old,) = self.tx.execute(
+                f"SELECT {column} FROM {table} WHERE number = ?",  # noqa: S608 - constants
+                (number,),
+            ).fetchone()
+            self._before.append((table, number, column, old))
+            self.tx.execute(
+                f"UPDATE {table} SET {column} = ? WHERE number = ?",  # noqa: S608 - constants
+                (value, number),
+            )
+        self.tx.execute(
+            "UPDATE changes SET before = ? WHERE id = ?",
+            (json.dumps(self._before), self.change),
+        )
+
+    def _insert(self, statement: str, values: tuple[object, ...]) -> int:
+        return int(self.tx.execute(statement, values).lastrowid or 0)

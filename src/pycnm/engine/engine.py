@@ -1,0 +1,258 @@
+"""The engine: the one place where a decision, its record and its effect meet.
+
+Order of every change: locks, one transaction that decides and records it as
+pending, the kernel, one transaction that settles it.  What a dead process left
+pending is settled by the next one that opens the state directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pycnm.drivers.registry import driver_class, ipam_class
+from pycnm.engine import records
+from pycnm.engine.decision import Decision
+from pycnm.errors import CNMError, StoreError
+from pycnm.ipam.base import IPAM
+from pycnm.ipam.ledger import Ledger
+from pycnm.plan.operation import Operation, Plan
+from pycnm.spec.objects import EndpointSpec, NetworkSpec
+from pycnm.store.database import Database, Transaction
+from pycnm.store.locks import Lock, Locks
+from pycnm.store.schema import TABLES
+
+if TYPE_CHECKING:
+    from pycnm.drivers.base import Driver
+    from pycnm.engine.kernel import Kernel
+
+T = TypeVar("T")
+MIGRATIONS = (Ledger.SCHEMA + TABLES,)
+_RESTORED = {
+    "networks": {"name", "spec", "needs"},
+    "sandboxes": {"name", "spec", "used"},
+    "endpoints": {"name", "spec", "sandbox", "interface", "host_interface"},
+}
+
+
+class Engine:
+    """A state directory and a kernel.
+
+    Args:
+        state_dir: where everything is recorded.
+        kernel: what plans run on.
+    """
+
+    def __init__(self, state_dir: Path, kernel: Kernel) -> None:
+        self.state_dir = state_dir
+        self.kernel = kernel
+        self.db = Database(state_dir, MIGRATIONS)
+        self.locks = Locks(state_dir)
+        self._ipams: dict[str, IPAM] = {}
+        self._maker = 0
+        self._alive = -1
+        self._pid = 0
+        self._become()
+
+    def close(self) -> None:
+        """Let go of everything held open; what was made stays."""
+        if self._pid == os.getpid() and self._alive >= 0:
+            os.close(self._alive)
+            self._alive = -1
+        self.db.close()
+        self.kernel.close()
+
+    @property
+    def maker(self) -> int:
+        """The number under which this process's changes are recorded."""
+        if self._pid != os.getpid():
+            # After fork(2) the parent's mark of life is shared: take one of our own.
+            self._become()
+        return self._maker
+
+    def _become(self) -> None:
+        with self.db.write() as tx:
+            self._maker = int(tx.execute("INSERT INTO makers DEFAULT VALUES").lastrowid or 0)
+            tx.execute("DELETE FROM makers WHERE id < ?", (self._maker,))
+            self._alive = self.locks.live(self._maker)
+        self._pid = os.getpid()
+
+    # Drivers and IPAMs
+
+    def driver(self, network: NetworkSpec) -> Driver:
+        """The driver of a network, with its options."""
+        return driver_class(network.driver).from_options(dict(network.options))
+
+    def ipam(self, name: str, tx: Transaction) -> IPAM:
+        """The IPAM of that name, its books in `tx` if they are ours."""
+        if name not in self._ipams:
+            host_id = records.meta(tx, "host_id") or ""
+            cls = ipam_class(name)
+            self._ipams[name] = cls(host_id=host_id) if name == "default" else cls()  # type: ignore[call-arg]
+        return self._ipams[name].over(Ledger(tx))
+
+    # Changes
+
+    def carry_out(
+        self,
+        verb: str,
+        locks: Iterable[Lock],
+        decide: Callable[[Decision], T],
+        *,
+        forward: bool = False,
+        durable: bool = False,
+    ) -> T:
+        """Decide, record, do and settle one change; return what `decide` returned.
+
+        Args:
+            verb: what it is, for the record.
+            locks: held from the decision to the settlement.
+            decide: called in the transaction.
+            forward: a change that is finished, not taken back, if it is cut
+                short: a deletion.
+            durable: the record survives a loss of power.
+
+        Raises:
+            CNMError: it could not be; nothing is left of it.
+        """
+        with self.locks.hold(locks) as held:
+            with self.db.write(durable=durable) as tx:
+                decision = Decision(tx, self._begin(tx, verb, forward=forward), held)
+                result = decide(decision)
+                undo, do = decision.undo, decision.do
+                if not undo and not do:
+                    self.settle(tx, decision.change, done=True)
+                    return result
+            try:
+                if forward:
+                    self.kernel.attempt(undo, do)
+                else:
+                    self.kernel.run(undo, do)
+            except BaseException:
+                with self.db.write() as tx:
+                    self.settle(tx, decision.change, done=False)
+                raise
+            with self.db.write() as tx:
+                self.settle(tx, decision.change, done=True)
+        return result
+
+    def _begin(self, tx: Transaction, verb: str, *, forward: bool) -> int:
+        cursor = tx.execute(
+            "INSERT INTO changes (maker, verb, forward) VALUES (?, ?, ?)",
+            (self.maker, verb, int(forward)),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def settle(self, tx: Transaction, change: int, *, done: bool) -> None:
+        """Make what was pending final: done, or as if it had never been."""
+        stays, goes = ("arriving", "leaving") if done else ("leaving", "arriving")
+        if not done:
+            self._restore(tx, change)
+        self._release(tx, goes, change)
+        for table in ("operations", "ports", "endpoints", "sandboxes", "networks"):
+            tx.execute(f"DELETE FROM {table} WHERE {goes} = ?", (change,))  # noqa: S608
+            tx.execute(f"UPDATE {table} SET {stays} = NULL WHERE {stays} = ?", (change,))  # noqa: S608
+        tx.execute("DELETE FROM changes WHERE id = ?", (change,))
+
+    def _restore(self, tx: Transaction, change: int) -> None:
+        (before,) = tx.execute("SELECT before FROM changes WHERE id = ?", (change,)).fetchone()
+        for table, number, column, value in reversed(json.loads(before)):
+            if column not in _RESTORED.get(table, ()):
+                raise StoreError(f"change {change} records a column {table}.{column} it can't have")
+            tx.execute(
+                f"UPDATE {table} SET {column} = ? WHERE number = ?",  # noqa: S608 - checked above
+                (value, number),
+            )
+
+    def _release(self, tx: Transaction, goes: str, change: int) -> None:
+        """Give back the addresses and pools of rows that go."""
+        rows = tx.execute(
+            f"SELECT network, spec FROM endpoints WHERE {goes} = ?",  # noqa: S608
+            (change,),
+        ).fetchall()
+        for number, spec in rows:
+            network = records.network_spec(tx, number)
+            self.release_addresses(tx, network, EndpointSpec.from_json(spec))
+        rows = tx.execute(
+            f"SELECT spec FROM networks WHERE {goes} = ?",  # noqa: S608
+            (change,),
+        ).fetchall()
+        for (spec,) in rows:
+            self.release_pools(tx, NetworkSpec.from_json(spec))
+
+    def release_addresses(
+        self, tx: Transaction, network: NetworkSpec, endpoint: EndpointSpec
+    ) -> None:
+        """Give an endpoint's addresses back to IPAM."""
+        ipam = self.ipam(network.ipam, tx)
+        for address in endpoint.addresses:
+            pool = network.pool(address.version)
+            if pool is not None:
+                ipam.release_address(pool.pool_id, address.ip)
+
+    def release_pools(self, tx: Transaction, network: NetworkSpec) -> None:
+        """Give a network's pools back to IPAM; already given back is fine."""
+        ipam = self.ipam(network.ipam, tx)
+        for pool in network.pools:
+            with contextlib.suppress(LookupError):
+                ipam.release_pool(pool.pool_id)
+
+    # What a death left behind
+
+    def recover(self) -> list[str]:
+        """Settle what dead makers left pending; return what could not be, in words.
+
+        What was being made is unmade; what was being deleted is deleted.
+        """
+        with self.db.read() as reader:
+            pending = reader.execute("SELECT id, maker FROM changes").fetchall()
+        if not any(not self.locks.is_alive(maker) for _, maker in pending):
+            return []
+        troubles = []
+        with self.locks.hold([Lock.recovery()]):
+            for change in self._orphans():
+                try:
+                    self._take_back(change)
+                except CNMError as error:
+                    troubles.append(f"change {change} is still pending: {error}")
+        return troubles
+
+    def _orphans(self) -> list[int]:
+        with self.db.read() as reader:
+            rows = reader.execute("SELECT id, maker FROM changes ORDER BY id DESC").fetchall()
+        return [change for change, maker in rows if not self.locks.is_alive(maker)]
+
+    def _take_back(self, change: int) -> None:
+        with self.db.read() as reader:
+            (forward,) = reader.execute(
+                "SELECT forward FROM changes WHERE id = ?", (change,)
+            ).fetchone()
+            arriving = _recorded(reader, "arriving", change)
+            leaving = _recorded(reader, "leaving", change)
+        if forward:
+            self.kernel.attempt(Plan(tuple(leaving)).undoing(), arriving)
+        else:
+            self.kernel.attempt(Plan(tuple(arriving)).undoing(), leaving)
+        with self.db.write() as tx:
+            self.settle(tx, change, done=bool(forward))
+
+    # Reading
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A reader of the store."""
+        with self.db.read() as reader:
+            yield reader
+
+
+def _recorded(reader: sqlite3.Connection, column: str, change: int) -> list[Operation]:
+    rows = reader.execute(
+        f"SELECT body FROM operations WHERE {column} = ? ORDER BY number",  # noqa: S608
+        (change,),
+    )
+    return [Operation.from_json(body) for (body,) in rows]

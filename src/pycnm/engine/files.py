@@ -1,0 +1,120 @@
+"""The hosts and resolv.conf of a sandbox, written before a process is started in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from pycnm.engine import records
+from pycnm.engine.engine import Engine
+from pycnm.engine.records import EndpointRow, Reader, SandboxRow
+from pycnm.spec.objects import SandboxSpec
+
+_LOCAL = (
+    "127.0.0.1\tlocalhost\n"
+    "::1\tlocalhost ip6-localhost ip6-loopback\n"
+    "fe00::\tip6-localnet\n"
+    "ff00::\tip6-mcastprefix\n"
+    "ff02::1\tip6-allnodes\n"
+    "ff02::2\tip6-allrouters\n"
+)
+_HOST_GATEWAY = "host-gateway"
+
+
+def hosts(reader: Reader, box: SandboxRow, *, peers: bool) -> str:
+    """The hosts(5) file of a sandbox: itself, its extra hosts, and who shares a network."""
+    own = records.endpoints_of_sandbox(reader, box.number)
+    lines = [_LOCAL]
+    for name, address in box.spec.extra_hosts:
+        lines.append(f"{_extra(reader, address)}\t{name}\n")
+    for row in own:
+        lines += _lines(row, " ".join(dict.fromkeys((box.spec.hostname, box.spec.name))))
+    if peers:
+        for row in own:
+            network = records.network_spec(reader, row.network)
+            for other in records.endpoints_of_network(reader, row.network):
+                if other.sandbox is not None and other.number != row.number:
+                    lines += _lines(other, _names(reader, other, network.name))
+    return "".join(lines)
+
+
+def _lines(row: EndpointRow, names: str) -> list[str]:
+    return [f"{address.ip}\t{names}\n" for address in row.spec.addresses]
+
+
+def _names(reader: Reader, row: EndpointRow, network: str) -> str:
+    (sandbox,) = reader.execute(
+        "SELECT name FROM sandboxes WHERE number = ?", (row.sandbox,)
+    ).fetchone() or (row.spec.name,)
+    names = dict.fromkeys((row.spec.name, sandbox, *row.spec.aliases))
+    return " ".join((*names, *(f"{name}.{network}" for name in names)))
+
+
+def _extra(reader: Reader, address: str) -> str:
+    if address != _HOST_GATEWAY:
+        return address
+    pool = records.network(reader, "bridge").spec.pool(4)
+    return str(pool.gateway) if pool is not None and pool.gateway is not None else "127.0.0.1"
+
+
+def resolv_conf(spec: SandboxSpec) -> str:
+    """The resolv.conf(5) of a sandbox: the host's, with what was asked for in its place."""
+    servers = [f"nameserver {server}" for server in spec.dns]
+    search = [f"search {' '.join(spec.dns_search)}"] if spec.dns_search else []
+    options = [f"options {' '.join(spec.dns_options)}"] if spec.dns_options else []
+    given = {"nameserver": servers, "search": search, "domain": search, "options": options}
+    kept = []
+    try:
+        text = Path("/etc/resolv.conf").read_text(errors="replace")
+    except OSError:
+        text = ""
+    for line in text.splitlines():
+        word = line.split()[:1]
+        if word and not given.get(word[0]):
+            kept.append(line)
+    return "\n".join([*servers, *search, *options, *kept]) + "\n"
+
+
+def write(reader: Reader, box: SandboxRow, *, peers: bool) -> dict[str, str]:
+    """Write both files; what is to be bound over what in a process's mounts."""
+    directory = Path(box.spec.files)
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _replace(directory / "hosts", hosts(reader, box, peers=peers))
+    _replace(directory / "resolv.conf", resolv_conf(box.spec))
+    return {
+        "/etc/hosts": str(directory / "hosts"),
+        "/etc/resolv.conf": str(directory / "resolv.conf"),
+    }
+
+
+def refresh(engine: Engine, network: int, *, peers: bool) -> None:
+    """Write the hosts files anew of those on a network in which processes were started."""
+    with engine.reading() as reader:
+        rows = reader.execute(
+            "SELECT s.number FROM endpoints e JOIN sandboxes s ON s.number = e.sandbox "
+            "WHERE e.network = ? AND s.used = 1 AND s.leaving IS NULL",
+            (network,),
+        ).fetchall()
+        for (number,) in rows:
+            box = records.sandbox_row(reader, number)
+            if box is not None:
+                path = Path(box.spec.files) / "hosts"
+                _replace(path, hosts(reader, box, peers=peers), missing_ok=True)
+
+
+def _replace(path: Path, text: str, *, missing_ok: bool = False) -> None:
+    """Write in place: what is bound over /etc/hosts is this file, not its name."""
+    flags = os.O_RDWR | os.O_CLOEXEC | (0 if missing_ok else os.O_CREAT)
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        data = text.encode()
+        if os.pread(descriptor, len(data) + 1, 0) != data:
+            os.pwrite(descriptor, data, 0)
+            os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,290 @@
+"""What an endpoint is to be: the caller's wishes, checked, and what is chosen for it."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+from netaddr import EUI, IPAddress, IPNetwork
+
+from pycnm.drivers.base import Driver
+from pycnm.engine import records
+from pycnm.engine.decision import Decision
+from pycnm.engine.engine import Engine
+from pycnm.engine.records import NetworkRow, Reader, SandboxRow
+from pycnm.errors import (
+    AddressInUseError,
+    AlreadyExistsError,
+    InvalidArgumentError,
+    NotSupportedError,
+)
+from pycnm.ipam.base import ENDPOINT_NAME
+from pycnm.spec import addresses, names
+from pycnm.spec.names import new_id
+from pycnm.spec.objects import EndpointSpec
+from pycnm.spec.ports import PortSpec, port_specs
+from pycnm.spec.wording import shown
+
+_IFNAME = "com.docker.network.endpoint.ifname"
+_SYSCTLS = "com.docker.network.endpoint.sysctls"
+_SYSCTL_FAMILIES = {"ipv4", "ipv6", "mpls"}
+_PRIORITY_MAX = 2**31 - 1
+
+
+@attrs.frozen
+class EndpointRequest:
+    """An endpoint that somebody wants; everything in it is well-formed."""
+
+    name: str = ""
+    ip: IPAddress | None = None
+    ip6: IPAddress | None = None
+    mac: EUI | None = None
+    aliases: tuple[str, ...] = ()
+    publish: tuple[PortSpec, ...] = ()
+    interface: str = ""
+    gateway_priority: int = 0
+    link_local_ips: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    created: str = ""
+
+
+def endpoint_request(
+    *,
+    name: object = None,
+    ip: object = None,
+    ip6: object = None,
+    mac: object = None,
+    aliases: object = (),
+    publish: object = (),
+    interface: object = None,
+    gateway_priority: object = 0,
+    link_local_ips: object = (),
+    sysctls: object = None,
+    options: object = None,
+    created: str = "",
+) -> EndpointRequest:
+    """Everything `Network.connect` is given, as one well-formed value.
+
+    Raises:
+        InvalidArgumentError: an argument is not what it should be.
+    """
+    given = dict(names.labels(options, "endpoint option"))
+    inside = interface if interface is not None else given.pop(_IFNAME, None)
+    settings = _sysctls(sysctls) + _docker_sysctls(given.pop(_SYSCTLS, ""))
+    if given:
+        raise InvalidArgumentError(
+            f"unknown endpoint option {next(iter(given))}; known are {_IFNAME} and {_SYSCTLS}"
+        )
+    if isinstance(gateway_priority, bool) or not isinstance(gateway_priority, int):
+        raise InvalidArgumentError(
+            f"invalid gateway_priority {shown(gateway_priority)}: it should be a whole number"
+        )
+    if abs(gateway_priority) > _PRIORITY_MAX:
+        raise InvalidArgumentError(
+            f"invalid gateway_priority {gateway_priority}: it should be between "
+            f"-{_PRIORITY_MAX} and {_PRIORITY_MAX}"
+        )
+    return EndpointRequest(
+        name="" if name is None else names.object_name(name, "endpoint"),
+        ip=None if ip is None else addresses.address(ip, "IPv4 address", version=4),
+        ip6=None if ip6 is None else addresses.address(ip6, "IPv6 address", version=6),
+        mac=None if mac is None else addresses.mac(mac),
+        aliases=tuple(names.domain_name(item) for item in _list(aliases, "aliases")),
+        publish=port_specs(publish),
+        interface="" if inside is None else names.interface_name(inside),
+        gateway_priority=gateway_priority,
+        link_local_ips=tuple(_link_local(item) for item in _list(link_local_ips, "link_local_ips")),
+        sysctls=settings,
+        created=created,
+    )
+
+
+def _list(value: object, what: str) -> list[object]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise InvalidArgumentError(f"invalid {what} {shown(value)}: give a list of texts")
+    return list(value)
+
+
+def _link_local(value: object) -> str:
+    address = addresses.address(value, "link-local IP address")
+    if not address.is_link_local():
+        raise InvalidArgumentError(
+            f"invalid link-local IP address: {address}; it should be in 169.254.0.0/16 or fe80::/10"
+        )
+    return f"{address}/{16 if address.version == 4 else 64}"  # noqa: PLR2004
+
+
+def _sysctls(value: object) -> tuple[tuple[str, str], ...]:
+    pairs: Any = names.labels(value, "sysctl")
+    return tuple((_sysctl_key(key, f"{key}={text}"), text) for key, text in pairs)
+
+
+def _docker_sysctls(text: str) -> tuple[tuple[str, str], ...]:
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    pairs = []
+    for item in items:
+        key, equals, value = item.partition("=")
+        pairs.append((_sysctl_key(key if equals else "", item), value.strip()))
+    return tuple(pairs)
+
+
+def _sysctl_key(key: str, item: str) -> str:
+    """A setting of the endpoint's own interface, as a path with IFNAME in it."""
+    parts = key.strip().split(".")
+    if (
+        len(parts) != 5  # noqa: PLR2004 - net.X.Y.IFNAME.Z
+        or parts[0] != "net"
+        or parts[1] not in _SYSCTL_FAMILIES
+        or parts[3] not in {"IFNAME", "ifname"}
+        or not all(part.replace("_", "").isalnum() and part.isascii() for part in parts)
+    ):
+        raise InvalidArgumentError(
+            f"unrecognised network interface sysctl {shown(item)}; represent "
+            "'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'"
+        )
+    return "/".join([*parts[:3], "IFNAME", parts[4]])
+
+
+def refuse_mismatch(reader: Reader, network: NetworkRow, sandbox: SandboxRow) -> None:
+    """Raise if this sandbox can't be on this network.
+
+    Raises:
+        NotSupportedError: host and none mix with nothing.
+        AlreadyExistsError: it is on the network already.
+    """
+    name, box = network.spec.name, sandbox.spec.name
+    if network.spec.driver == "host" and not sandbox.spec.is_host:
+        raise NotSupportedError(
+            "cannot connect container to host network - container must be created in host network "
+            f'mode: make sandbox {box} with netns="host"'
+        )
+    if sandbox.spec.is_host and network.spec.driver != "host":
+        raise NotSupportedError(
+            "container sharing network namespace with another container or host cannot be "
+            f"connected to any other network: sandbox {box} is the host"
+        )
+    others = [
+        records.network_spec(reader, row.network)
+        for row in records.endpoints_of_sandbox(reader, sandbox.number)
+    ]
+    if any(other.id == network.spec.id for other in others):
+        raise AlreadyExistsError(
+            f"endpoint with name {box} already exists in network {name}: the sandbox is connected "
+            "to it; disconnect it first"
+        )
+    if others and "null" in {network.spec.driver, *(other.driver for other in others)}:
+        raise NotSupportedError(
+            "container cannot be connected to multiple networks with one of the networks in "
+            f"private (none) mode; disconnect {box} from its other network first"
+        )
+
+
+def interface_name(
+    engine: Engine, reader: Reader, driver: Driver, sandbox: SandboxRow, wanted: str
+) -> str:
+    """The name of a new interface inside: the one wanted, or the lowest that is free.
+
+    Raises:
+        AlreadyExistsError: the one wanted is taken.
+    """
+    prefix = driver.interface_prefix()
+    if not prefix:
+        return ""
+    rows = records.endpoints_of_sandbox(reader, sandbox.number)
+    used = {row.spec.interface for row in rows}
+    if sandbox.spec.adopted:
+        used |= set(engine.kernel.inside(sandbox.spec.key, _interfaces))
+    if wanted in used or wanted == "lo":
+        raise AlreadyExistsError(
+            f"sandbox {sandbox.spec.name} has an interface {wanted} already; give another name"
+        )
+    number = 0
+    while f"{prefix}{number}" in used:
+        number += 1
+    return wanted or f"{prefix}{number}"
+
+
+def _interfaces() -> list[str]:
+    return [name for _, name in socket.if_nameindex()]
+
+
+def specify(
+    engine: Engine,
+    decision: Decision,
+    row: NetworkRow,
+    request: EndpointRequest,
+    name: str,
+) -> EndpointSpec:
+    """Addresses and a MAC for a new endpoint, inside the transaction."""
+    driver = engine.driver(row.spec)
+    name = request.name or name
+    if records.endpoint_named(decision.tx, row.number, name):
+        raise AlreadyExistsError(
+            f"endpoint with name {name} already exists in network {row.spec.name}; "
+            "disconnect it first, or give another name"
+        )
+    ip = _address(engine, decision, row, 4, request.ip, name)
+    ip6 = _address(engine, decision, row, 6, request.ip6, name)
+    mac: EUI | None = request.mac
+    first = ip or ip6
+    if mac is None and first is not None:
+        mac = addresses.mac_for(first.ip)
+    return EndpointSpec(
+        id=new_id(),
+        name=name,
+        network=row.spec.id,
+        ip=ip,
+        ip6=ip6,
+        mac=mac,
+        gateway=driver.gateway(row.spec, 4),
+        gateway6=driver.gateway(row.spec, 6),
+        aliases=request.aliases,
+        gateway_priority=request.gateway_priority,
+        link_local_ips=request.link_local_ips,
+        sysctls=request.sysctls,
+        options=request.options,
+        created=request.created,
+    )
+
+
+def _address(
+    engine: Engine,
+    decision: Decision,
+    row: NetworkRow,
+    version: int,
+    wanted: IPAddress | None,
+    name: str,
+) -> IPNetwork | None:
+    pool = row.spec.pool(version)
+    if pool is None:
+        if wanted is not None:
+            raise InvalidArgumentError(
+                f"no configured subnet contains IP address {wanted}: network {row.spec.name} has "
+                f"no IPv{version} subnet"
+            )
+        return None
+    if wanted is not None:
+        addresses.endpoint_address(wanted, [pool.subnet])
+    ipam = engine.ipam(row.spec.ipam, decision.tx)
+    lease = ipam.request_address(pool.pool_id, wanted, {ENDPOINT_NAME: name})
+    return lease.address if lease is not None else None
+
+
+def insert(decision: Decision, row: NetworkRow, spec: EndpointSpec) -> int:
+    """Record a new endpoint, not joined yet; the row's number."""
+    try:
+        return decision.insert_endpoint(spec, row.number, None)
+    except sqlite3.IntegrityError as error:
+        if "endpoints.mac" in str(error):
+            raise AddressInUseError(
+                f"MAC address {spec.mac} is another endpoint's of network {row.spec.name}; "
+                "give another one"
+            ) from None
+        raise AlreadyExistsError(
+            f"endpoint with name {spec.name} already exists in network {row.spec.name}; "
+            "disconnect it first, or give another name"
+        ) from None

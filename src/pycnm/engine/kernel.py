@@ -1,0 +1,44 @@
+"""What the engine needs of a kernel: `LinuxKernel`, or the one in `pycnm.testing`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from pycnm.plan.host import HostFacts
+from pycnm.plan.operation import Features, Operation
+
+T = TypeVar("T")
+
+
+class Kernel(Protocol):
+    """Runs plans.  One object for a host namespace, used by any thread."""
+
+    @property
+    def features(self) -> Features:
+        """What this kernel can do."""
+
+    @property
+    def host_identity(self) -> tuple[int, int]:
+        """Device and inode of the host's namespace."""
+
+    def facts(self) -> HostFacts:
+        """What is true of the host right now."""
+
+    def run(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
+        """Carry out a change, all or nothing."""
+
+    def attempt(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
+        """Carry out as much of a change as possible."""
+
+    def check(self, operations: Iterable[Operation]) -> list[tuple[Operation, str]]:
+        """Every operation the kernel differs from, and how."""
+
+    def inside(self, path: str, work: Callable[[], T]) -> T:
+        """What `work` returns, run in the namespace at `path`."""
+
+    def inside_with_files(self, path: str, files: dict[str, str], work: Callable[[], T]) -> T:
+        """The same, with files (source by target) bound over."""
+
+    def close(self) -> None:
+        """Let go of what is held open."""

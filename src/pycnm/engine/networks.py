@@ -1,0 +1,278 @@
+"""Networks made, renamed and deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import attrs
+from netaddr import IPAddress, IPNetwork
+
+from pycnm.drivers.base import Driver, Use
+from pycnm.drivers.bridge import DEFAULT_BRIDGE, Bridge
+from pycnm.engine import records
+from pycnm.engine.attaching import detach, retire
+from pycnm.engine.decision import NETWORKS, Decision
+from pycnm.engine.engine import Engine
+from pycnm.engine.realising import realise, unrealise
+from pycnm.engine.records import EndpointRow, NetworkRow
+from pycnm.engine.request import NetworkRequest, PoolRequest, network_name
+from pycnm.errors import (
+    AlreadyExistsError,
+    CNMError,
+    InUseError,
+    NotPermittedError,
+    PoolOverlapError,
+)
+from pycnm.ipam.base import ADDRESS_TYPE, GATEWAY, IPAM
+from pycnm.plan.host import HostFacts
+from pycnm.plan.operation import Operation, Plan
+from pycnm.spec.names import new_id
+from pycnm.spec.objects import NetworkSpec, Pool
+from pycnm.store.locks import Lock
+
+_LISTED = 5
+
+
+def now() -> str:
+    """The present moment in RFC 3339, as Docker writes it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def predefine(engine: Engine) -> None:
+    """Record the networks that are always there; nothing is made in the kernel."""
+    facts = engine.kernel.facts()
+    default = Bridge(bridge_name=DEFAULT_BRIDGE, default_bridge=True)
+
+    def decide(decision: Decision) -> None:
+        (count,) = decision.tx.execute("SELECT count(*) FROM networks").fetchone()
+        if count:
+            return
+        records.set_meta(decision.tx, "host_id", new_id())
+        bridge = NetworkRequest(
+            "bridge", default, (PoolRequest(4),), True, False, False, False, "default", (), (), ""
+        )
+        _record(engine, decision, bridge, facts, predefined=True)
+        for name, driver in (("host", "host"), ("none", "null")):
+            spec = NetworkSpec(
+                id=new_id(),
+                name=name,
+                driver=driver,
+                ipam="null",
+                predefined=True,
+                created=now(),
+            )
+            decision.insert_network(spec)
+
+    engine.carry_out("first start", [Lock.host(exclusive=True)], decide, durable=True)
+
+
+class _Enough(Exception):  # noqa: N818 - leaves the transaction
+    """A dry run has seen what it wanted."""
+
+
+def plan(engine: Engine, request: NetworkRequest) -> Plan:
+    """What `create` would do, without doing it.
+
+    Raises:
+        CNMError: whatever `create` would raise before it asks the kernel.
+    """
+    facts = engine.kernel.facts()
+    found: list[Operation] = []
+
+    def decide(decision: Decision) -> None:
+        row = _record(engine, decision, request, facts)
+        realise(engine, decision, row, Use(), facts)
+        found.extend(decision.do)
+        raise _Enough
+
+    with contextlib.suppress(_Enough):
+        engine.carry_out("dry run", [Lock.host(exclusive=True)], decide)
+    return Plan(tuple(found))
+
+
+def create(engine: Engine, request: NetworkRequest) -> NetworkRow:
+    """Make a network: recorded, and there in the kernel, when this returns.
+
+    Raises:
+        AlreadyExistsError: the name, the bridge or the subnet of a network.
+        PoolOverlapError: the subnet is another network's, or the host's.
+        PoolExhaustedError: no subnet is left to choose.
+        KernelError: the kernel refused.
+    """
+    facts = engine.kernel.facts()
+
+    def decide(decision: Decision) -> NetworkRow:
+        row = _record(engine, decision, request, facts)
+        realise(engine, decision, row, Use(), facts)
+        return row
+
+    return engine.carry_out("create network", [Lock.host(exclusive=True)], decide, durable=True)
+
+
+def _record(
+    engine: Engine,
+    decision: Decision,
+    request: NetworkRequest,
+    facts: HostFacts,
+    *,
+    predefined: bool = False,
+) -> NetworkRow:
+    """Choose what was left open, check it beside what exists, and record it."""
+    spec = NetworkSpec(
+        id=new_id(),
+        name=request.name,
+        driver=request.driver.name,
+        scope=request.driver.scope,
+        options=request.driver.to_options(),
+        ipv4=request.ipv4,
+        ipv6=request.ipv6,
+        internal=request.internal,
+        attachable=request.attachable,
+        ipam=request.ipam,
+        ipam_options=request.ipam_options,
+        labels=request.labels,
+        parent=request.parent,
+        predefined=predefined,
+        created=now(),
+    )
+    _refuse_taken_name(decision.tx, spec.name)
+    ipam = engine.ipam(spec.ipam, decision.tx)
+    pools = [_pool(ipam, spec, request.driver, wanted, facts) for wanted in request.pools]
+    spec = attrs.evolve(spec, pools=pools)
+    others = [row.spec for row in records.networks(decision.tx) if row.spec.driver == spec.driver]
+    request.driver.validate(spec, others)
+    return NetworkRow(decision.insert_network(spec), spec)
+
+
+def _refuse_taken_name(reader: sqlite3.Connection, name: str) -> None:
+    taken = reader.execute("SELECT 1 FROM networks WHERE name = ?", (name,)).fetchone()
+    if taken:
+        raise AlreadyExistsError(
+            f"network with name {name} already exists; choose another name, or use that one"
+        )
+
+
+def _pool(
+    ipam: IPAM, spec: NetworkSpec, driver: Driver, wanted: PoolRequest, facts: HostFacts
+) -> Pool:
+    """A subnet from IPAM, with its gateway and auxiliary addresses set aside."""
+    local, shared = ipam.default_address_spaces()
+    automatic = wanted.subnet is None or not int(wanted.subnet.network)
+    taken = () if spec.scope != "local" else (*facts.routes, *facts.nameservers)
+    if driver.owns_subnets and not automatic and wanted.subnet is not None:
+        _beside_routes(wanted.subnet, facts.routes)
+    lease = ipam.request_pool(
+        local if spec.scope == "local" else shared,
+        wanted.subnet,
+        wanted.ip_range,
+        dict(spec.ipam_options),
+        v6=wanted.version == 6,  # noqa: PLR2004
+        exclude=taken if automatic else (),
+    )
+    gateway = wanted.gateway
+    given = lease.data.get(GATEWAY)
+    if gateway is None and given:
+        gateway = IPNetwork(given).ip
+    elif gateway is not None or driver.takes_gateway(spec, wanted.version):
+        gateway = _set_aside(ipam, lease.pool_id, gateway)
+    for _, address in wanted.aux:
+        if address != str(gateway):
+            ipam.request_address(lease.pool_id, address)
+    return Pool(lease.pool_id, lease.pool, wanted.ip_range, gateway, wanted.aux)
+
+
+def _set_aside(ipam: IPAM, pool_id: str, gateway: IPAddress | None) -> IPAddress | None:
+    try:
+        lease = ipam.request_address(pool_id, gateway, {ADDRESS_TYPE: GATEWAY})
+    except CNMError as error:
+        error.add_note(f"failed to allocate gateway ({gateway or 'automatic'})")
+        raise
+    return lease.address.ip if lease is not None else gateway
+
+
+def _beside_routes(subnet: IPNetwork, routes: Sequence[IPNetwork]) -> None:
+    for route in routes:
+        if route.version == subnet.version and (route in subnet or subnet in route):
+            raise PoolOverlapError(
+                f"the subnet {subnet} overlaps {route}, which the host reaches directly "
+                "(`ip route show scope link`); choose another subnet, or none for a free one"
+            )
+
+
+def rename(engine: Engine, reference: str, name: object) -> None:
+    """Give a network another name, live.
+
+    Raises:
+        NotPermittedError: it is predefined, or the name is.
+        AlreadyExistsError: the name is taken.
+    """
+    new = network_name(name)
+    with engine.reading() as reader:
+        number = records.network(reader, reference).number
+
+    def decide(decision: Decision) -> None:
+        row = records.network_by_number(decision.tx, number)
+        refuse_predefined(row.spec, "renamed")
+        if row.spec.name != new:
+            _refuse_taken_name(decision.tx, new)
+            changed = attrs.evolve(row.spec, name=new)
+            decision.update(NETWORKS, number, name=new, spec=changed.to_json())
+
+    engine.carry_out("rename network", [Lock.network(number, exclusive=True)], decide, durable=True)
+
+
+def refuse_predefined(spec: NetworkSpec, verb: str) -> None:
+    """Raise if a network is one of those that are always there."""
+    if spec.predefined:
+        raise NotPermittedError(
+            f"{spec.name} is a pre-defined network and cannot be {verb}; it is made when it is "
+            "first used and goes with its last endpoint"
+        )
+
+
+def delete(engine: Engine, reference: str, *, force: bool = False) -> None:
+    """Delete a network.
+
+    Args:
+        force: its endpoints first, all of them in one change.
+
+    Raises:
+        InUseError: it has endpoints, which the message names.
+        NotPermittedError: it is predefined.
+    """
+    with engine.reading() as reader:
+        number = records.network(reader, reference).number
+        inside = records.endpoints_of_network(reader, number)
+    locks = [Lock.host(exclusive=True), Lock.network(number, exclusive=True)]
+    if force:
+        locks += [Lock.sandbox(row.sandbox) for row in inside if row.sandbox is not None]
+
+    def decide(decision: Decision) -> None:
+        row = records.network_by_number(decision.tx, number)
+        refuse_predefined(row.spec, "removed")
+        endpoints = records.endpoints_of_network(decision.tx, number)
+        active = [endpoint for endpoint in endpoints if not endpoint.spec.kept]
+        if active and not force:
+            raise InUseError(_active(row.spec.name, active))
+        for endpoint in endpoints:
+            retire(decision, endpoint)
+        unrealise(decision, row)
+        for endpoint in endpoints:
+            detach(decision, endpoint)
+        decision.leave(NETWORKS, number)
+
+    engine.carry_out("delete network", locks, decide, forward=True, durable=True)
+
+
+def _active(name: str, endpoints: Sequence[EndpointRow]) -> str:
+    named = ", ".join(
+        f'name:"{row.spec.name}" id:"{row.spec.id[:12]}"' for row in endpoints[:_LISTED]
+    )
+    more = ", ..." if len(endpoints) > _LISTED else ""
+    return (
+        f"error while removing network: network {name} has active endpoints ({named}{more}); "
+        "disconnect them first, or use force"
+    )

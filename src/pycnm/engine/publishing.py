@@ -1,0 +1,241 @@
+"""Which ports of the host are published: chosen, recorded, planned."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from netaddr import IPAddress
+
+from pycnm.drivers.base import Driver
+from pycnm.engine import records
+from pycnm.engine.decision import Decision
+from pycnm.engine.records import EndpointRow
+from pycnm.errors import InvalidArgumentError, NotSupportedError, PoolExhaustedError, PortInUseError
+from pycnm.plan.host import HostFacts
+from pycnm.plan.operation import Operation, Plan
+from pycnm.plan.ports import HeldPort
+from pycnm.plan.rules import Entry
+from pycnm.spec.objects import EndpointSpec, NetworkSpec
+from pycnm.spec.ports import PortBinding, PortSpec, in_order
+from pycnm.store.database import Transaction
+
+ATTEMPTS = 10
+"""How many chosen ports may turn out to be some program's before it is an error."""
+
+_WILD = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - what Docker users expect of -p
+
+
+class Chooser:
+    """Chooses host ports in one transaction.
+
+    Args:
+        avoid: ports that turned out to be held by a program.
+    """
+
+    def __init__(self, tx: Transaction, facts: HostFacts, avoid: Iterable[int] = ()) -> None:
+        self._tx = tx
+        self._facts = facts
+        self._avoid = frozenset(avoid)
+        self._mine: set[tuple[str, int]] = set()
+
+    def choose(
+        self,
+        driver: Driver,
+        network: NetworkSpec,
+        endpoint: EndpointSpec,
+        specs: Sequence[PortSpec],
+    ) -> list[PortBinding]:
+        """The bindings that `specs` come to for an endpoint.
+
+        Raises:
+            PortInUseError: an exact port is taken; by which endpoint is named.
+            PoolExhaustedError: no port of a range is free.
+            NotSupportedError: the endpoint has no address of the host address's family.
+        """
+        bindings: list[PortBinding] = []
+        for _, members in groupby(in_order(specs), key=lambda spec: spec.group):
+            group = list(members)
+            places = [
+                (address, target)
+                for spec in group
+                for address, target in _places(driver, network, endpoint, spec)
+            ]
+            port = self._port(group[0], [str(address) for address, _ in places])
+            bindings += [
+                PortBinding(
+                    protocol=group[0].protocol,
+                    host_address=address,
+                    host_port=port,
+                    address=target,
+                    port=group[0].container_first,
+                )
+                for address, target in places
+            ]
+        return bindings
+
+    def _port(self, spec: PortSpec, addresses: Sequence[str]) -> int:
+        if spec.exact:
+            for address in addresses:
+                self._refuse_taken(spec, address)
+            return spec.host_first
+        for port in self._candidates(spec):
+            if port not in self._avoid and self._free(spec.protocol, port, addresses):
+                self._mine.add((spec.protocol, port))
+                return port
+        raise PoolExhaustedError(
+            f"all ports of {self._range(spec)} are allocated; "
+            "unpublish one, or give another port or range"
+        )
+
+    def _refuse_taken(self, spec: PortSpec, address: str) -> None:
+        holder = records.port_holder(self._tx, spec.protocol, address, spec.host_first)
+        if holder:
+            raise taken(spec.protocol, address, spec.host_first, holder)
+
+    def _free(self, protocol: str, port: int, addresses: Sequence[str]) -> bool:
+        if (protocol, port) in self._mine:
+            return False
+        return not any(
+            records.port_holder(self._tx, protocol, address, port) for address in addresses
+        )
+
+    def _range(self, spec: PortSpec) -> tuple[int, int]:
+        return (spec.host_first, spec.host_last) if spec.host_first else self._facts.ephemeral
+
+    def _candidates(self, spec: PortSpec) -> Iterator[int]:
+        """Every port of the range once, from after the last one that was given."""
+        first, last = self._range(spec)
+        row = self._tx.execute(
+            "SELECT given FROM port_cursors WHERE protocol = ? AND first = ? AND last = ?",
+            (spec.protocol, first, last),
+        ).fetchone()
+        size = last - first + 1
+        start = row[0] + 1 - first if row else 0
+        for step in range(size):
+            port = first + (start + step) % size
+            if spec.host_first or port not in self._facts.reserved_ports:
+                self._note(spec.protocol, first, last, port)
+                yield port
+
+    def _note(self, protocol: str, first: int, last: int, port: int) -> None:
+        self._tx.execute(
+            "INSERT INTO port_cursors VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (protocol, first, last) DO UPDATE SET given = excluded.given",
+            (protocol, first, last, port),
+        )
+
+
+def taken(protocol: str, address: str, port: int, holder: str) -> PortInUseError:
+    """The error for a port that an endpoint of ours has."""
+    shown = f"[{address}]" if ":" in address else address
+    return PortInUseError(
+        f"Bind for {shown}:{port}/{protocol} failed: port is already allocated to {holder}; "
+        "unpublish it there, or publish on another port",
+        holder,
+        port,
+    )
+
+
+def record(
+    decision: Decision,
+    endpoint: EndpointSpec,
+    number: int,
+    network: int,
+    bindings: Sequence[PortBinding],
+) -> None:
+    """Record bindings of an endpoint.
+
+    Raises:
+        PortInUseError: one is taken.
+    """
+    try:
+        decision.insert_ports(number, network, bindings)
+    except sqlite3.IntegrityError:
+        # Nothing of ours had it when it was looked up: the endpoint asks twice.
+        first = bindings[0]
+        holder = f"endpoint {endpoint.name} itself"
+        raise taken(first.protocol, str(first.host_address), first.host_port, holder) from None
+
+
+def plan(
+    driver: Driver, network: NetworkSpec, endpoint: EndpointSpec, bindings: Iterable[PortBinding]
+) -> Plan:
+    """What the kernel holds for bindings: all sockets first, as that is one request."""
+    operations = [
+        operation
+        for binding in bindings
+        for operation in driver.plan_port(network, endpoint, binding)
+    ]
+    return Plan(tuple(sorted(operations, key=_place)))
+
+
+def together(endpoint: Plan, ports: Plan) -> Plan:
+    """The plans of an endpoint and its ports, so that each place is gone to once.
+
+    The sockets come first, because a port that is taken is the likeliest
+    failure of all; the elements next to the guard, as both are rules.
+    """
+    return Plan(tuple(sorted((*ports, *endpoint), key=_place)))
+
+
+def _place(operation: Operation) -> int:
+    if isinstance(operation, HeldPort):
+        return 0
+    if isinstance(operation, Entry):
+        return 1
+    return 2
+
+
+def matching(
+    bindings: Sequence[PortBinding], spec: PortSpec, row: EndpointRow
+) -> list[PortBinding]:
+    """The bindings that `spec` describes.
+
+    Raises:
+        InvalidArgumentError: none does.
+    """
+    found = [binding for binding in bindings if _matches(binding, spec)]
+    if not found:
+        have = ", ".join(str(binding) for binding in bindings) or "none"
+        raise InvalidArgumentError(
+            f"endpoint {row.spec.name} doesn't publish {spec}; it publishes {have}"
+        )
+    return found
+
+
+def _matches(binding: PortBinding, spec: PortSpec) -> bool:
+    if binding.protocol != spec.protocol:
+        return False
+    if not spec.container_first <= binding.port <= spec.container_last:
+        return False
+    if spec.host_address is not None and binding.host_address != spec.host_address:
+        return False
+    if not spec.host_first:
+        return True
+    if spec.exact:
+        offset = binding.port - spec.container_first
+        return binding.host_port == spec.host_first + offset
+    return spec.host_first <= binding.host_port <= spec.host_last
+
+
+def _places(
+    driver: Driver, network: NetworkSpec, endpoint: EndpointSpec, spec: PortSpec
+) -> Iterator[tuple[IPAddress, IPAddress]]:
+    """Each host address that `spec` means, with the address it leads to."""
+    targets = {4: endpoint.ip, 6: endpoint.ip6}
+    if spec.host_address is None:
+        wanted = [IPAddress(text) for text in driver.default_bindings(network)]
+        wanted = [address for address in wanted if targets[address.version] is not None]
+    else:
+        wanted = [spec.host_address]
+    for address in wanted:
+        target = targets[address.version]
+        if target is None:
+            raise NotSupportedError(
+                f"port {spec} asks for an IPv{address.version} address of the host, but endpoint "
+                f"{endpoint.name} has none of that family to lead to; give network {network.name} "
+                f"IPv{address.version} addresses, or publish on {_WILD[10 - address.version]}"
+            )
+        yield address, target.ip

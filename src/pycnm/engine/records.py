@@ -1,0 +1,247 @@
+"""Rows of the store as specifications, and the questions asked about them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from netaddr import IPAddress
+
+from pycnm.errors import InvalidArgumentError, NotFoundError
+from pycnm.spec import names
+from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
+from pycnm.spec.ports import PortBinding
+
+Reader = sqlite3.Connection
+
+
+class NetworkRow(NamedTuple):
+    """A network; `number` is its place in the lock file."""
+
+    number: int
+    spec: NetworkSpec
+
+
+class SandboxRow(NamedTuple):
+    """A sandbox; `used` once a process was started in it with its own files."""
+
+    number: int
+    spec: SandboxSpec
+    used: bool
+
+
+class EndpointRow(NamedTuple):
+    """An endpoint with the numbers of its network and sandbox (None before join)."""
+
+    number: int
+    spec: EndpointSpec
+    network: int
+    sandbox: int | None
+
+
+def lookup(reader: Reader, table: str, what: str, reference: object) -> tuple[int, str]:
+    """Number and specification of what goes by a full id, a name, or a unique id prefix.
+
+    Raises:
+        NotFoundError: nothing does.
+        InvalidArgumentError: malformed, or several ids begin like that.
+    """
+    text = names.reference(reference, what)
+    for column in ("id", "name"):
+        row = reader.execute(
+            f"SELECT number, spec FROM {table} WHERE {column} = ? AND leaving IS NULL",  # noqa: S608
+            (text,),
+        ).fetchone()
+        if row:
+            return row[0], row[1]
+    found: list[tuple[int, str]] = []
+    if names.is_id_prefix(text):
+        found = reader.execute(
+            f"SELECT number, spec FROM {table} WHERE id >= ? AND id < ? AND leaving IS NULL",  # noqa: S608
+            (text, text + "g"),
+        ).fetchmany(2)
+    if len(found) > 1:
+        raise InvalidArgumentError(
+            f"{what} {text} is ambiguous (several matches found based on ID prefix); "
+            "give more digits, or the name"
+        )
+    if not found:
+        raise NotFoundError(f"{what} {text} not found; `cnm {what} ls` shows those there are")
+    return found[0]
+
+
+def network(reader: Reader, reference: object) -> NetworkRow:
+    """The network that a name, id or id prefix means."""
+    number, spec = lookup(reader, "networks", "network", reference)
+    return NetworkRow(number, NetworkSpec.from_json(spec))
+
+
+def sandbox(reader: Reader, reference: object) -> SandboxRow:
+    """The sandbox that a name, id or id prefix means."""
+    number, spec = lookup(reader, "sandboxes", "sandbox", reference)
+    return SandboxRow(number, SandboxSpec.from_json(spec), used=False)
+
+
+class Abandoned(Exception):  # noqa: N818 - not an error: recover, and look again
+    """A row whose lock is free is still pending: whoever made it is dead."""
+
+
+def _current(reader: Reader, table: str, columns: str, what: str, number: int) -> tuple[Any, ...]:
+    row = reader.execute(
+        f"SELECT arriving, leaving, {columns} FROM {table} WHERE number = ?",  # noqa: S608
+        (number,),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"the {what} is gone; it was deleted")
+    arriving, leaving, *values = row
+    if arriving is not None or leaving is not None:
+        raise Abandoned(what)
+    return tuple(values)
+
+
+def sandbox_by_number(reader: Reader, number: int) -> SandboxRow:
+    """The sandbox of a row whose lock is held.
+
+    Raises:
+        NotFoundError: it is gone.
+        Abandoned: its maker died over it.
+    """
+    spec, used = _current(reader, "sandboxes", "spec, used", "sandbox", number)
+    return SandboxRow(number, SandboxSpec.from_json(spec), bool(used))
+
+
+def network_by_number(reader: Reader, number: int) -> NetworkRow:
+    """The network of a row whose lock is held.
+
+    Raises:
+        NotFoundError: it is gone.
+        Abandoned: its maker died over it.
+    """
+    (spec,) = _current(reader, "networks", "spec", "network", number)
+    return NetworkRow(number, NetworkSpec.from_json(spec))
+
+
+def sandbox_row(reader: Reader, number: int) -> SandboxRow | None:
+    """The sandbox of a row, pending or not; None if it is gone."""
+    row = reader.execute("SELECT spec, used FROM sandboxes WHERE number = ?", (number,)).fetchone()
+    return SandboxRow(number, SandboxSpec.from_json(row[0]), bool(row[1])) if row else None
+
+
+def network_spec(reader: Reader, number: int) -> NetworkSpec:
+    """The specification in a row, pending or not."""
+    (spec,) = reader.execute("SELECT spec FROM networks WHERE number = ?", (number,)).fetchone()
+    return NetworkSpec.from_json(spec)
+
+
+def networks(reader: Reader) -> list[NetworkRow]:
+    """All networks, as they were made."""
+    rows = reader.execute(
+        "SELECT number, spec FROM networks WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
+    ).fetchall()
+    return [NetworkRow(number, NetworkSpec.from_json(spec)) for number, spec in rows]
+
+
+def sandboxes(reader: Reader) -> list[SandboxRow]:
+    """All sandboxes, as they were made."""
+    rows = reader.execute(
+        "SELECT number, spec, used FROM sandboxes WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
+    ).fetchall()
+    return [
+        SandboxRow(number, SandboxSpec.from_json(spec), bool(used)) for number, spec, used in rows
+    ]
+
+
+_ENDPOINT = "SELECT number, spec, network, sandbox FROM endpoints WHERE leaving IS NULL AND "
+
+
+def _endpoints(reader: Reader, condition: str, value: object) -> list[EndpointRow]:
+    rows = reader.execute(f"{_ENDPOINT}{condition} ORDER BY number", (value,)).fetchall()
+    return [EndpointRow(n, EndpointSpec.from_json(spec), net, box) for n, spec, net, box in rows]
+
+
+def endpoint(reader: Reader, endpoint_id: str) -> EndpointRow:
+    """The endpoint with a full id.
+
+    Raises:
+        NotFoundError: it is gone.
+    """
+    for row in _endpoints(reader, "id = ?", endpoint_id):
+        return row
+    raise NotFoundError(f"endpoint {endpoint_id[:12]} not found; it was deleted")
+
+
+def endpoints_of_network(reader: Reader, number: int) -> list[EndpointRow]:
+    """The endpoints of a network, as they were made."""
+    return _endpoints(reader, "network = ?", number)
+
+
+def endpoints_of_sandbox(reader: Reader, number: int) -> list[EndpointRow]:
+    """The endpoints joined to a sandbox, as they were made."""
+    return _endpoints(reader, "sandbox = ?", number)
+
+
+def endpoint_named(reader: Reader, network_number: int, name: str) -> EndpointRow | None:
+    """The endpoint of a network with that name."""
+    for row in _endpoints(reader, f"network = {int(network_number)} AND name = ?", name):
+        return row
+    return None
+
+
+def bindings(reader: Reader, endpoint_number: int) -> list[PortBinding]:
+    """The ports of the host that lead to an endpoint."""
+    rows = reader.execute(
+        "SELECT protocol, address, port, target, target_port FROM ports "
+        "WHERE endpoint = ? AND leaving IS NULL ORDER BY target_port, protocol, address DESC, port",
+        (endpoint_number,),
+    )
+    return [binding(*row) for row in rows]
+
+
+def binding(protocol: str, address: str, port: int, target: str, target_port: int) -> PortBinding:
+    """A binding from the columns of its row."""
+    return PortBinding(
+        protocol=protocol,
+        host_address=IPAddress(address),
+        host_port=port,
+        address=IPAddress(target),
+        port=target_port,
+    )
+
+
+def port_holder(reader: Reader, protocol: str, address: str, port: int) -> str:
+    """Which endpoint has a port of the host, in words; empty if none has."""
+    wild = "::" if ":" in address else "0.0.0.0"  # noqa: S104 - compared with, not bound to
+    row = reader.execute(
+        "SELECT e.name, n.name, p.target, p.target_port FROM ports p "
+        "JOIN endpoints e ON e.number = p.endpoint JOIN networks n ON n.number = e.network "
+        "WHERE p.protocol = ? AND p.port = ? AND (p.address IN (?, ?) OR "
+        "(? = ? AND (p.address LIKE '%:%') = (? LIKE '%:%')))",
+        (protocol, port, address, wild, address, wild, address),
+    ).fetchone()
+    if row is None:
+        return ""
+    name, net, target, target_port = row
+    return f"endpoint {name} of network {net} ({target}:{target_port}/{protocol})"
+
+
+def operations(reader: Reader, owner: str) -> Iterator[tuple[int, str]]:
+    """Number and text of the operations recorded for an owner, in the order of doing."""
+    yield from reader.execute(
+        "SELECT number, body FROM operations WHERE owner = ? AND leaving IS NULL ORDER BY number",
+        (owner,),
+    ).fetchall()
+
+
+def meta(reader: Reader, key: str) -> str | None:
+    """A value of the table `meta`."""
+    row = reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else None
+
+
+def set_meta(tx: Reader, key: str, value: str) -> None:
+    """Set a value of the table `meta`."""
+    tx.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )

@@ -1,0 +1,173 @@
+"""Opening a state directory: the host it belongs to, a reboot, drift and its repair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from pycnm.engine import records
+from pycnm.engine.engine import Engine
+from pycnm.errors import CleanupError, InUseError
+from pycnm.plan.operation import Operation
+from pycnm.spec.objects import EndpointSpec
+from pycnm.store.locks import Lock
+
+_INCARNATION = "incarnation"
+_HOST = "host"
+_OURS = ("host:rules", "host:forwarding4", "host:forwarding6")
+
+
+def incarnation(engine: Engine) -> str:
+    """What tells this life of the host from its earlier ones."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    device, inode = engine.kernel.host_identity
+    return f"{boot} {device}:{inode}"
+
+
+def settle_in(engine: Engine, host: str) -> list[str]:
+    """Make the record fit the host it is opened on; return what could not be.
+
+    Args:
+        host: the path of the host's namespace, where it has one of its own.
+
+    Raises:
+        InUseError: the networks recorded live on another host that still exists.
+    """
+    present = incarnation(engine)
+    with engine.reading() as reader:
+        known = records.meta(reader, _INCARNATION)
+        path = records.meta(reader, _HOST) or ""
+    if known == present:
+        return engine.recover()
+    if known is not None and _lives(known, present, path):
+        raise InUseError(
+            f"the state directory {engine.state_dir} belongs to the host at {path}; "
+            f"open it with host={path!r}, or use another directory for this host"
+        )
+    troubles = [] if known is None else _reboot(engine)
+    with engine.db.write(durable=True) as tx:
+        records.set_meta(tx, _INCARNATION, present)
+        records.set_meta(tx, _HOST, host)
+    return troubles
+
+
+def _lives(known: str, present: str, path: str) -> bool:
+    """Whether the host that was recorded still runs, and is another."""
+    boot, _, identity = known.partition(" ")
+    if boot != present.partition(" ")[0] or not path:
+        return False
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return False
+    return f"{found.st_dev}:{found.st_ino}" == identity
+
+
+def _reboot(engine: Engine) -> list[str]:
+    """The host came up anew: networks are made again, sandboxes are gone.
+
+    Addresses stay with the endpoints' names: the next sandbox that is connected
+    under such a name has them again.
+    """
+    with engine.locks.hold([Lock.recovery(), Lock.host(exclusive=True)]):
+        with engine.db.write(durable=True) as tx:
+            for table in ("operations", "ports"):
+                tx.execute(f"UPDATE {table} SET leaving = NULL WHERE leaving IS NOT NULL")  # noqa: S608
+                tx.execute(f"DELETE FROM {table} WHERE arriving IS NOT NULL")  # noqa: S608
+            tx.execute("DELETE FROM ports")
+            rows = tx.execute("SELECT number, id, spec FROM endpoints").fetchall()
+            for number, identity, text in rows:
+                spec = attrs.evolve(
+                    EndpointSpec.from_json(text),
+                    sandbox="",
+                    interface="",
+                    host_interface="",
+                    kept=True,
+                )
+                tx.execute("DELETE FROM operations WHERE owner = ?", (identity,))
+                tx.execute(
+                    "UPDATE endpoints SET sandbox = NULL, interface = '', host_interface = '', "
+                    "arriving = NULL, leaving = NULL, spec = ? WHERE number = ?",
+                    (spec.to_json(), number),
+                )
+            for number, identity in tx.execute("SELECT number, id FROM sandboxes").fetchall():
+                tx.execute(
+                    "DELETE FROM operations WHERE owner IN (?, ?)", (identity, f"routes:{number}")
+                )
+            tx.execute("DELETE FROM sandboxes")
+            _settle_all(engine, tx)
+        return _again(engine)
+
+
+def _settle_all(engine: Engine, tx: records.Reader) -> None:
+    changes = [change for (change,) in tx.execute("SELECT id FROM changes ORDER BY id DESC")]
+    for change in changes:
+        (forward,) = tx.execute("SELECT forward FROM changes WHERE id = ?", (change,)).fetchone()
+        engine.settle(tx, change, done=bool(forward))
+    # A default network without endpoints has nothing in the kernel.
+    for row in records.networks(tx):
+        if row.spec.predefined:
+            tx.execute("DELETE FROM operations WHERE owner = ?", (row.spec.id,))
+            tx.execute("UPDATE networks SET needs = 0 WHERE number = ?", (row.number,))
+    for bit, owner in enumerate(_OURS):
+        (needed,) = tx.execute(
+            "SELECT EXISTS (SELECT 1 FROM networks WHERE needs & ?)", (1 << bit,)
+        ).fetchone()
+        if not needed:
+            tx.execute("DELETE FROM operations WHERE owner = ?", (owner,))
+
+
+def _again(engine: Engine) -> list[str]:
+    with engine.reading() as reader:
+        operations = [Operation.from_json(body) for _, body in everything(reader)]
+    try:
+        engine.kernel.attempt((), operations)
+    except CleanupError as error:
+        return [str(part) for part in error.exceptions]
+    return []
+
+
+def everything(reader: records.Reader) -> list[tuple[str, str]]:
+    """Owner and text of every operation that should be true, in the order of doing."""
+    rows: list[tuple[str, str]] = reader.execute(
+        "SELECT owner, body FROM operations WHERE arriving IS NULL AND leaving IS NULL "
+        "ORDER BY number"
+    ).fetchall()
+    return rows
+
+
+def check(engine: Engine, owner: str | None = None) -> list[str]:
+    """How the kernel differs from what is recorded, a sentence each."""
+    return [words for _, words in _differences(engine, owner)]
+
+
+def _differences(engine: Engine, owner: str | None) -> list[tuple[Operation, str]]:
+    with engine.reading() as reader:
+        recorded = [
+            Operation.from_json(body)
+            for whose, body in everything(reader)
+            if owner in {None, whose}
+        ]
+    return engine.kernel.check(recorded)
+
+
+def reconcile(engine: Engine) -> list[str]:
+    """Put back what somebody removed; what was done, as a person would type it.
+
+    Raises:
+        CleanupError: some of it could not be put back.
+    """
+    troubles = engine.recover()
+    broken = [operation for operation, _ in _differences(engine, None)]
+    # What hangs on something that is put back went with it, seen or not.
+    with engine.reading() as reader:
+        recorded = [Operation.from_json(body) for _, body in everything(reader)]
+    gone = set(broken)
+    todo = [
+        operation
+        for operation in recorded
+        if operation in gone or any(operation.goes_with(other) for other in broken)
+    ]
+    engine.kernel.attempt((), todo)
+    return [*troubles, *(str(operation) for operation in todo)]

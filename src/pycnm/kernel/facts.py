@@ -1,0 +1,96 @@
+"""What is true of this kernel and of the host, read without changing anything."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+
+from netaddr import IPAddress, IPNetwork
+
+from pycnm.kernel import netns, rtnl, sysctl
+from pycnm.kernel.netlink import NETLINK_ROUTE, Socket
+from pycnm.kernel.rules import early_guard
+from pycnm.plan.host import HostFacts
+from pycnm.plan.operation import Features
+
+_SCOPE_LINK = 253
+_RESOLV_CONF = (Path("/etc/resolv.conf"),)
+
+
+def probe() -> Features:
+    """Try out what this kernel can do, in a namespace that ends with the thread."""
+    netns.leave()
+    return Features(
+        early_guard=early_guard(),
+        force_forwarding=sysctl.read("net.ipv6.conf.lo.force_forwarding") is not None,
+        ipv6=sysctl.read("net.ipv6.conf.all.forwarding") is not None,
+    )
+
+
+def read() -> HostFacts:
+    """Read the host that the calling thread is in."""
+    names = [name for _, name in socket.if_nameindex() if name != "lo"]
+    all6 = sysctl.read("net.ipv6.conf.all.forwarding")
+    forces = sysctl.read("net.ipv6.conf.lo.force_forwarding") is not None
+    forwards6 = all6 not in {None, "0"}
+    off4, off6, accepting = [], [], []
+    for name in names:
+        if sysctl.read(f"net/ipv4/conf/{name}/forwarding") == "0":
+            off4.append(name)
+        if all6 is None or forwards6:
+            continue
+        if not forces or sysctl.read(f"net/ipv6/conf/{name}/force_forwarding") == "0":
+            off6.append(name)
+        if sysctl.read(f"net/ipv6/conf/{name}/accept_ra") == "1":
+            accepting.append(name)
+    return HostFacts(
+        interfaces=tuple(names),
+        not_forwarding4=tuple(off4),
+        not_forwarding6=tuple(off6),
+        accepting_ra=tuple(accepting),
+        forwards6=forwards6,
+        routes=_routes(),
+        nameservers=_nameservers(),
+        ephemeral=_ephemeral(),
+        reserved_ports=_reserved(),
+    )
+
+
+def _routes() -> tuple[IPNetwork, ...]:
+    with Socket(NETLINK_ROUTE) as connection:
+        found = [
+            rtnl.route_state(received)
+            for received in connection.dump(rtnl.get_routes(socket.AF_INET))
+        ]
+    return tuple(
+        IPNetwork(f"{socket.inet_ntop(socket.AF_INET, route.destination)}/{route.prefixlen}")
+        for route in found
+        if route is not None and route.scope == _SCOPE_LINK and route.destination
+    )
+
+
+def _nameservers() -> tuple[IPNetwork, ...]:
+    servers = []
+    for path in _RESOLV_CONF:
+        with contextlib.suppress(OSError):
+            for line in path.read_text(errors="replace").splitlines():
+                words = line.split()
+                if words[:1] == ["nameserver"] and len(words) > 1:
+                    with contextlib.suppress(ValueError):
+                        servers.append(IPNetwork(IPAddress(words[1].partition("%")[0])))
+    return tuple(servers)
+
+
+def _ephemeral() -> tuple[int, int]:
+    words = (sysctl.read("net.ipv4.ip_local_port_range") or "").split()
+    return (int(words[0]), int(words[1])) if len(words) == 2 else (49153, 65535)  # noqa: PLR2004
+
+
+def _reserved() -> frozenset[int]:
+    ports: set[int] = set()
+    for piece in (sysctl.read("net.ipv4.ip_local_reserved_ports") or "").split(","):
+        first, _, last = piece.partition("-")
+        if first.strip():
+            ports.update(range(int(first), int(last or first) + 1))
+    return frozenset(ports)

@@ -1,0 +1,398 @@
+"""Namespaces, links, addresses, routes and settings, brought about."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pycnm.errors import KernelError
+from pycnm.kernel import netns, rtnl, sysctl
+from pycnm.kernel.session import GONE, REALISATIONS, Doomed, LinuxSession, Queued, refusal
+from pycnm.plan import links as plan
+
+if TYPE_CHECKING:
+    from pycnm.plan.operation import Operation
+
+ROUTE = "route"
+DOOMED_GROUP = 0x636E6D00
+"""The link group of links on their way out ("cnm" and a zero)."""
+
+
+def state(session: LinuxSession, ns: str, name: str) -> rtnl.LinkState | None:
+    """What the kernel says of a link, after sending what is queued; None if it isn't there."""
+    session.flush()
+    answer = session.socket(ns).get(rtnl.get_link(name))
+    return rtnl.link_state(answer) if answer else None
+
+
+def index(session: LinuxSession, fact: Operation, ns: str, name: str) -> int:
+    """The index of a link that `fact` needs.
+
+    Raises:
+        KernelError: ENODEV, it isn't there.
+    """
+    session.flush()
+    session.enter(ns)
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise refusal(fact, errno.ENODEV, f"there is no interface {name}") from error
+
+
+def _ours(found: rtnl.LinkState, alias: str, group: int) -> bool:
+    """Whether a link bears our mark; without an alias its making was interrupted."""
+    return found.alias == alias if found.alias else bool(group) and found.group == group
+
+
+class _Namespaces:
+    def add(self, session: LinuxSession, fact: plan.Namespace) -> None:
+        session.flush()
+        if netns.is_namespace(fact.path):
+            return
+        if Path(fact.path).exists() and not os.path.getsize(fact.path):
+            # The file a namespace was pinned to outlived it: a reboot without a
+            # fresh /run, or somebody's umount.
+            Path(fact.path).unlink()
+        netns.create(fact.path)
+        session.entered(fact.path)
+
+    def remove(self, session: LinuxSession, fact: plan.Namespace) -> None:
+        session.flush()
+        session.forget(fact.path)
+        netns.remove(fact.path)
+        session.unpinned.add(fact.path)
+
+    def differs(self, session: LinuxSession, fact: plan.Namespace) -> str | None:
+        del session
+        return None if netns.is_namespace(fact.path) else f"no namespace is pinned at {fact.path}"
+
+
+class _Directories:
+    def add(self, session: LinuxSession, fact: plan.Directory) -> None:
+        del session
+        Path(fact.path).mkdir(mode=0o755, parents=True, exist_ok=True)
+
+    def remove(self, session: LinuxSession, fact: plan.Directory) -> None:
+        session.flush()
+        shutil.rmtree(fact.path, ignore_errors=True)
+
+    def differs(self, session: LinuxSession, fact: plan.Directory) -> str | None:
+        del session
+        return None if Path(fact.path).is_dir() else f"the directory {fact.path} is gone"
+
+
+class _Links:
+    def add(self, session: LinuxSession, fact: plan.Link) -> None:
+        master = index(session, fact, fact.ns, fact.master) if fact.master else 0
+        parent = index(session, fact, fact.ns, fact.parent) if fact.parent else 0
+        request = rtnl.new_link(
+            fact.name,
+            fact.kind,
+            fact.options,
+            mac=fact.mac,
+            mtu=fact.mtu,
+            group=fact.group,
+            master=master,
+            parent=parent,
+            netns=session.namespace(fact.netns) if fact.netns else -1,
+        )
+        where = fact.netns or fact.ns
+        settle = _settle(session, fact, where, fact.name)
+        session.queue(fact.ns, ROUTE, Queued(fact, request, settle=settle))
+        if fact.alias:
+            mark = rtnl.set_link(fact.name, alias=fact.alias)
+            session.queue(where, ROUTE, Queued(fact, mark))
+
+    def remove(self, session: LinuxSession, fact: plan.Link) -> None:
+        _doom(session, fact, fact.netns or fact.ns, fact.name, "")
+
+    def differs(self, session: LinuxSession, fact: plan.Link) -> str | None:
+        where = fact.netns or fact.ns
+        found = state(session, where, fact.name)
+        if found is None:
+            return f"the interface {fact.name} is gone"
+        if found.kind != fact.kind:
+            return f"{fact.name} is of kind {found.kind or 'hardware'}, not {fact.kind}"
+        return _differs(session, found, fact.ns, fact)
+
+
+class _Veths:
+    def add(self, session: LinuxSession, fact: plan.Veth) -> None:
+        request = rtnl.new_veth(
+            fact.name,
+            index(session, fact, fact.ns, fact.master),
+            fact.peer,
+            fact.peer_mac,
+            session.namespace(fact.peer_ns),
+            mtu=fact.mtu,
+            group=fact.group,
+        )
+        settle = _settle(session, fact, fact.ns, fact.name)
+        session.queue(fact.ns, ROUTE, Queued(fact, request, settle=settle))
+        mark = rtnl.set_link(fact.name, alias=fact.alias)
+        session.queue(fact.ns, ROUTE, Queued(fact, mark))
+
+    def remove(self, session: LinuxSession, fact: plan.Veth) -> None:
+        _doom(session, fact, fact.ns, fact.name, fact.peer_ns)
+
+    def differs(self, session: LinuxSession, fact: plan.Veth) -> str | None:
+        found = state(session, fact.ns, fact.name)
+        if found is None:
+            return f"the interface {fact.name} is gone"
+        try:
+            peer = state(session, fact.peer_ns, fact.peer)
+        except LookupError:
+            return f"the namespace {fact.peer_ns} is gone"
+        if peer is None:
+            return f"the interface {fact.peer} in {fact.peer_ns} is gone"
+        if peer.mac != rtnl.hardware(fact.peer_mac):
+            return f"{fact.peer} in {fact.peer_ns} has MAC {peer.mac.hex(':')}, not {fact.peer_mac}"
+        return _differs(session, found, fact.ns, fact)
+
+
+def _differs(
+    session: LinuxSession, found: rtnl.LinkState, ns: str, fact: plan.Link | plan.Veth
+) -> str | None:
+    if fact.master:
+        master = state(session, ns, fact.master)
+        if master is None or master.index != found.master:
+            return f"{fact.name} is not a port of {fact.master}"
+    if fact.mtu and found.mtu != fact.mtu:
+        return f"{fact.name} has MTU {found.mtu}, not {fact.mtu}"
+    mac = fact.mac if isinstance(fact, plan.Link) else ""
+    if mac and found.mac != rtnl.hardware(mac):
+        return f"{fact.name} has MAC {found.mac.hex(':')}, not {mac}"
+    if fact.alias and found.alias != fact.alias:
+        return f"{fact.name} doesn't bear the mark {fact.alias}"
+    return None
+
+
+def _settle(session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str) -> object:
+    """What to do when the name is taken: fine if it is ours, else say whose it isn't."""
+
+    def settle() -> None:
+        answer = session.socket(ns).get(rtnl.get_link(name))
+        found = rtnl.link_state(answer) if answer else None
+        if found is None or not _ours(found, fact.alias, fact.group):
+            raise KernelError(
+                str(fact),
+                errno.EEXIST,
+                f"an interface {name} that pycnm didn't make is there; rename or remove it",
+            )
+
+    return settle
+
+
+def _doom(
+    session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str, peer_ns: str
+) -> None:
+    """Take a link down and put it into the group that is deleted at the end.
+
+    Deleting one link costs 16 ms of the kernel's grace periods, a group of them
+    hardly more; being down, it carries nothing in the meantime.
+    """
+    try:
+        found = state(session, ns, name)
+    except LookupError:
+        return
+    if found is None or not _ours(found, fact.alias, fact.group):
+        return
+    change = rtnl.set_link(name, up=False, group=DOOMED_GROUP)
+    session.queue(ns, ROUTE, Queued(fact, change, GONE))
+    session.doomed.append(Doomed(ns, found.index, peer_ns))
+
+
+class _Ups:
+    def add(self, session: LinuxSession, fact: plan.Up) -> None:
+        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_link(fact.link, up=True)))
+
+    def remove(self, session: LinuxSession, fact: plan.Up) -> None:
+        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_link(fact.link, up=False), GONE))
+
+    def differs(self, session: LinuxSession, fact: plan.Up) -> str | None:
+        try:
+            found = state(session, fact.ns, fact.link)
+        except LookupError:
+            found = None
+        if found is None:
+            return f"the interface {fact.link} is gone"
+        return None if found.up else f"{fact.link} is down"
+
+
+class _Addresses:
+    def add(self, session: LinuxSession, fact: plan.Address) -> None:
+        number = index(session, fact, fact.ns, fact.link)
+        message = rtnl.new_address(number, fact.address)
+        session.queue(fact.ns, ROUTE, Queued(fact, message, frozenset({errno.EEXIST})))
+
+    def remove(self, session: LinuxSession, fact: plan.Address) -> None:
+        with contextlib.suppress(LookupError, KernelError):
+            number = index(session, fact, fact.ns, fact.link)
+            if self._origin(session, fact, number) == rtnl.ORIGIN:
+                message = rtnl.delete_address(number, fact.address)
+                session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
+
+    def differs(self, session: LinuxSession, fact: plan.Address) -> str | None:
+        with contextlib.suppress(LookupError, KernelError):
+            number = index(session, fact, fact.ns, fact.link)
+            if self._origin(session, fact, number) is not None:
+                return None
+        return f"{fact.link} doesn't have the address {fact.address}"
+
+    @staticmethod
+    def _origin(session: LinuxSession, fact: plan.Address, number: int) -> int | None:
+        plain, _, length = fact.address.partition("/")
+        wanted = (number, rtnl.packed(plain)[1], int(length))
+        for received in session.socket(fact.ns).dump(rtnl.get_addresses()):
+            found = rtnl.address_state(received)
+            if (found.index, found.address, found.prefixlen) == wanted:
+                return found.origin
+        return None
+
+
+class _Routes:
+    def add(self, session: LinuxSession, fact: plan.Route) -> None:
+        number = index(session, fact, fact.ns, fact.link)
+        message = rtnl.route(rtnl.RTM_NEWROUTE, fact.destination, fact.gateway, number, fact.table)
+        settle = self._settle(session, fact)
+        session.queue(fact.ns, ROUTE, Queued(fact, message, settle=settle))
+
+    def remove(self, session: LinuxSession, fact: plan.Route) -> None:
+        with contextlib.suppress(LookupError, KernelError):
+            number = index(session, fact, fact.ns, fact.link)
+            message = rtnl.route(
+                rtnl.RTM_DELROUTE, fact.destination, fact.gateway, number, fact.table
+            )
+            session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
+
+    def differs(self, session: LinuxSession, fact: plan.Route) -> str | None:
+        with contextlib.suppress(LookupError, KernelError):
+            if self._present(session, fact):
+                return None
+        via = f" via {fact.gateway}" if fact.gateway else ""
+        return f"the route to {fact.destination}{via} dev {fact.link} is gone"
+
+    def _settle(self, session: LinuxSession, fact: plan.Route) -> object:
+        def settle() -> None:
+            if not self._present(session, fact):
+                raise KernelError(
+                    str(fact),
+                    errno.EEXIST,
+                    f"another route to {fact.destination} is there; remove it first",
+                )
+
+        return settle
+
+    @staticmethod
+    def _present(session: LinuxSession, fact: plan.Route) -> bool:
+        plain, _, length = fact.destination.partition("/")
+        family, data = rtnl.packed(plain)
+        gateway = rtnl.packed(fact.gateway)[1] if fact.gateway else b""
+        session.enter(fact.ns)
+        number = socket.if_nametoindex(fact.link)
+        for received in session.socket(fact.ns).dump(rtnl.get_routes(family)):
+            found = rtnl.route_state(received)
+            if (
+                found is not None
+                and (found.destination or bytes(len(data)), found.prefixlen) == (data, int(length))
+                and (found.gateway, found.index) == (gateway, number)
+                and found.table == fact.table
+            ):
+                return True
+        return False
+
+
+class _Rules:
+    def add(self, session: LinuxSession, fact: plan.Rule) -> None:
+        message = rtnl.rule(rtnl.RTM_NEWRULE, fact.source, fact.table)
+        session.queue(fact.ns, ROUTE, Queued(fact, message, frozenset({errno.EEXIST})))
+
+    def remove(self, session: LinuxSession, fact: plan.Rule) -> None:
+        message = rtnl.rule(rtnl.RTM_DELRULE, fact.source, fact.table)
+        with contextlib.suppress(LookupError):
+            session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
+
+    def differs(self, session: LinuxSession, fact: plan.Rule) -> str | None:
+        plain, _, length = fact.source.partition("/")
+        family, data = rtnl.packed(plain)
+        wanted = (data, int(length) if length else 8 * len(data), fact.table)
+        with contextlib.suppress(LookupError):
+            for received in session.socket(fact.ns).dump(rtnl.get_rules(family)):
+                if rtnl.rule_state(received) == wanted:
+                    return None
+        return f"the routing rule from {fact.source} to table {fact.table} is gone"
+
+
+class _Sysctls:
+    def add(self, session: LinuxSession, fact: plan.Sysctl) -> None:
+        self._write(session, fact, fact.value, optional=fact.optional)
+
+    def remove(self, session: LinuxSession, fact: plan.Sysctl) -> None:
+        with contextlib.suppress(LookupError):
+            self._write(session, fact, fact.before, optional=True)
+
+    def differs(self, session: LinuxSession, fact: plan.Sysctl) -> str | None:
+        try:
+            session.enter(fact.ns)
+        except LookupError:
+            return f"the namespace {fact.ns} is gone"
+        value = sysctl.read(fact.key)
+        if value == fact.value or (value is None and fact.optional):
+            return None
+        return f"{fact.key} is {value if value is not None else 'gone'}, not {fact.value}"
+
+    @staticmethod
+    def _write(session: LinuxSession, fact: plan.Sysctl, value: str, *, optional: bool) -> None:
+        session.flush()
+        session.enter(fact.ns)
+        try:
+            sysctl.write(fact.key, value)
+        except FileNotFoundError as error:
+            if not optional:
+                raise refusal(fact, errno.ENOENT, f"this kernel has no {fact.key}") from error
+        except OSError as error:
+            raise refusal(fact, error.errno or errno.EIO) from error
+
+
+def reap(session: LinuxSession) -> bool:
+    """Delete the doomed links; return whether some are left to the kernel.
+
+    A veth whose peer's namespace was unpinned goes with it, some milliseconds
+    from now and at no cost to the caller, unless a process keeps the namespace.
+    """
+    doomed, session.doomed = session.doomed, []
+    if not doomed:
+        return False
+    if all(link.peer_ns in session.unpinned for link in doomed):
+        return True
+    for ns in {link.ns for link in doomed}:
+        delete_doomed(session, ns)
+    return False
+
+
+def delete_doomed(session: LinuxSession, ns: str) -> None:
+    """Delete all links of `ns` that are on their way out."""
+    with contextlib.suppress(LookupError):
+        answer = session.socket(ns).request([rtnl.delete_group(DOOMED_GROUP)])[0]
+        if answer.code and answer.code not in GONE:
+            raise KernelError(f"ip link delete group {DOOMED_GROUP}", answer.code, answer.text)
+
+
+REALISATIONS.update(
+    {
+        plan.Namespace: _Namespaces(),
+        plan.Directory: _Directories(),
+        plan.Link: _Links(),
+        plan.Veth: _Veths(),
+        plan.Up: _Ups(),
+        plan.Address: _Addresses(),
+        plan.Route: _Routes(),
+        plan.Rule: _Rules(),
+        plan.Sysctl: _Sysctls(),
+    }
+)

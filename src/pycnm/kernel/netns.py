@@ -1,0 +1,174 @@
+"""Network namespaces: made, pinned, opened and entered (network_namespaces(7), setns(2)).
+
+Nothing here changes the namespace of a caller: what enters a namespace is a
+thread of `worker`, whose thread has no other use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+
+RUN_NETNS = Path("/run/netns")
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWNET = 0x40000000
+_MS_BIND = 4096
+_MS_REC = 16384
+_MS_SLAVE = 1 << 19
+_MS_SHARED = 1 << 20
+_MNT_DETACH = 2
+
+# By soname: ctypes.util.find_library starts ldconfig, and gcc if that fails.
+_LIBC = ctypes.CDLL("libc.so.6", use_errno=True)
+
+
+def _call(name: str, *arguments: object) -> None:
+    if getattr(_LIBC, name)(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+
+
+def this_thread() -> str:
+    """The path of the calling thread's namespace, good while the thread lives."""
+    return f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
+
+
+def descriptor(path: str) -> int:
+    """An open descriptor of the namespace at `path`.
+
+    Raises:
+        NotFoundError: there is no namespace at `path` (any more).
+    """
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"there is no network namespace at {path}; `ip netns list` shows those there are"
+        ) from error
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Device and inode of the namespace at `path`; None if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def is_namespace(path: str) -> bool:
+    """Whether `path` is a network namespace, and not the file it would be pinned to."""
+    found = identity(path)
+    own = identity("/proc/self/ns/net")
+    return found is not None and own is not None and found[0] == own[0]
+
+
+def enter(namespace: int) -> None:
+    """Move the calling thread into the namespace of a descriptor."""
+    _call("setns", namespace, _CLONE_NEWNET)
+
+
+def leave() -> None:
+    """Move the calling thread into a new namespace that ends with it."""
+    _call("unshare", _CLONE_NEWNET)
+
+
+def resolve(reference: str | int | os.PathLike[str]) -> str:
+    """The path of a namespace given by name (under /run/netns), path or pid.
+
+    Raises:
+        InvalidArgumentError: `reference` is none of these.
+        NotFoundError: nothing is there.
+    """
+    if isinstance(reference, bool) or not isinstance(reference, (str, int, os.PathLike)):
+        raise InvalidArgumentError(
+            f"a namespace is given by name, path or pid, not by {reference!r}"
+        )
+    if isinstance(reference, int):
+        path = f"/proc/{reference}/ns/net"
+    else:
+        text = os.fspath(reference)
+        if not isinstance(text, str) or not text or "\0" in text or text in {".", ".."}:
+            raise InvalidArgumentError(
+                f"a namespace is given by name, path or pid, not by {reference!r}"
+            )
+        path = text if "/" in text else str(RUN_NETNS / text)
+    if not is_namespace(path):
+        raise NotFoundError(
+            f"there is no network namespace at {path}; `ip netns list` shows those there are"
+        )
+    return path
+
+
+def create(path: str) -> None:
+    """Make a namespace and pin it at `path`; the calling thread is left inside it.
+
+    Raises:
+        AlreadyExistsError: the path is taken.
+    """
+    directory = Path(path).parent
+    if directory == RUN_NETNS:
+        share_run_netns()
+    else:
+        directory.mkdir(parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+    except FileExistsError as error:
+        raise AlreadyExistsError(
+            f"{path} is taken; adopt that namespace with netns={Path(path).name!r}, "
+            "or choose another name"
+        ) from error
+    try:
+        _call("unshare", _CLONE_NEWNET)
+        _call("mount", this_thread().encode(), path.encode(), b"none", _MS_BIND, None)
+    except OSError:
+        Path(path).unlink()
+        raise
+
+
+def remove(path: str) -> None:
+    """Unpin the namespace at `path`; the kernel destroys it when nobody is inside."""
+    with contextlib.suppress(OSError):
+        _call("umount2", path.encode(), _MNT_DETACH)
+    Path(path).unlink(missing_ok=True)
+
+
+def share_run_netns() -> None:
+    """Let mounts under /run/netns propagate, as ip-netns(8) does.
+
+    Otherwise a process with a mount namespace of its own would keep every
+    sandbox alive that existed when it was started.
+    """
+    RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path = str(RUN_NETNS).encode()
+    try:
+        _call("mount", b"", path, b"none", _MS_SHARED | _MS_REC, None)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        _call("mount", path, path, b"none", _MS_BIND | _MS_REC, None)
+        _call("mount", b"", path, b"none", _MS_SHARED | _MS_REC, None)
+
+
+@contextlib.contextmanager
+def own_mounts(files: dict[str, str]) -> Iterator[None]:
+    """Give the calling thread a mount namespace with `files` (source by target) bound over.
+
+    The thread can't go back, so only a thread that ends afterwards may do this.
+    """
+    _call("unshare", _CLONE_NEWNS)
+    _call("mount", b"", b"/", b"none", _MS_SLAVE | _MS_REC, None)
+    for target, source in files.items():
+        if Path(target).exists():
+            # /etc/resolv.conf may be a link; what is bound over is what it points to.
+            real = os.path.realpath(target)
+            _call("mount", source.encode(), real.encode(), b"none", _MS_BIND, None)
+    yield

@@ -1,0 +1,338 @@
+"""Operations as rtnetlink messages (rtnetlink(7), uapi/linux/if_link.h, rtnetlink.h).
+
+Pure: bytes out, bytes in.  `links` sends them.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import NamedTuple
+
+from pycnm.errors import NotSupportedError
+from pycnm.kernel.netlink import (
+    NLM_F_CREATE,
+    NLM_F_DUMP,
+    NLM_F_EXCL,
+    Message,
+    attribute,
+    attributes,
+    message,
+    nested,
+    string,
+    u32,
+)
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
+
+IFF_UP = 1
+ORIGIN = 0x63
+"""Our mark on addresses and rules (IFA_PROTO, FRA_PROTOCOL)."""
+_BOOT = 3  # what `ip route add` leaves on routes: nothing to be seen in `ip route`
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
+IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD = 10, 18, 20, 27, 28
+_INFO_KIND, _INFO_DATA = 1, 2
+_VETH_INFO_PEER = 1
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
+_IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 7, 15
+_FRA_SRC, _FRA_TABLE, _FRA_PROTOCOL = 2, 15, 21
+_SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
+
+_IFINFO = struct.Struct("=BxHiII")
+_IFADDR = struct.Struct("=BBBBI")
+_RTMSG = struct.Struct("=BBBBBBBBI")
+
+# Settings of link kinds as in ip-link(8): attribute number, size in bytes, and
+# the words some of them take in place of a number.
+_MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
+_KIND_OPTIONS: dict[str, dict[str, tuple[int, int, dict[str, int]]]] = {
+    "bridge": {
+        "forward_delay": (1, 4, {}),
+        "ageing_time": (4, 4, {}),
+        "stp_state": (5, 4, {}),
+        "vlan_filtering": (7, 1, {}),
+        "mcast_snooping": (23, 1, {}),
+    },
+    "macvlan": {"mode": (1, 4, _MACVLAN_MODES)},
+    "ipvlan": {
+        "mode": (1, 2, {"l2": 0, "l3": 1, "l3s": 2}),
+        "flag": (2, 2, {"bridge": 0, "private": 1, "vepa": 2}),
+    },
+    "vlan": {"id": (1, 2, {})},
+    "vxlan": {"id": (1, 4, {}), "learning": (7, 1, {}), "dstport": (15, -2, {})},
+    "dummy": {},
+    "ifb": {},
+}
+
+
+class LinkState(NamedTuple):
+    """What the kernel says of one link; `kind` is empty for hardware and lo."""
+
+    index: int
+    name: str
+    kind: str
+    up: bool
+    mac: bytes
+    mtu: int
+    master: int
+    group: int
+    alias: str
+
+
+class AddressState(NamedTuple):
+    """An address on a link: 4 or 16 bytes, prefix length, who put it there."""
+
+    index: int
+    address: bytes
+    prefixlen: int
+    origin: int
+
+
+class RouteState(NamedTuple):
+    """A unicast route; empty bytes where there is no destination or gateway."""
+
+    destination: bytes
+    prefixlen: int
+    gateway: bytes
+    index: int
+    table: int
+    scope: int
+    family: int
+
+
+def packed(address: str) -> tuple[int, bytes]:
+    """Family and bytes of an address in text."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.inet_pton(family, address)
+
+
+def hardware(mac: str) -> bytes:
+    """The six bytes of a MAC in text."""
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def _link(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
+    return _IFINFO.pack(socket.AF_UNSPEC, 0, index, flags, change)
+
+
+def _kind_data(kind: str, options: tuple[tuple[str, int | str], ...]) -> bytes:
+    known = _KIND_OPTIONS.get(kind, {})
+    data = b""
+    for key, value in options:
+        if key not in known:
+            raise NotSupportedError(
+                f"links of kind {kind} have no setting {key!r} here; "
+                f"known are {', '.join(known) or 'none'}"
+            )
+        number, size, words = known[key]
+        amount = words[value] if isinstance(value, str) else value
+        order = "big" if size < 0 else "little" if struct.pack("=H", 1)[0] else "big"
+        data += attribute(number, amount.to_bytes(abs(size), order))  # type: ignore[arg-type]
+    return data
+
+
+def new_link(
+    name: str,
+    kind: str,
+    options: tuple[tuple[str, int | str], ...] = (),
+    *,
+    mac: str = "",
+    mtu: int = 0,
+    group: int = 0,
+    master: int = 0,
+    parent: int = 0,
+    netns: int = -1,
+) -> bytes:
+    """Make a link; `master` and `parent` are indexes, `netns` a descriptor."""
+    info = string(_INFO_KIND, kind)
+    data = _kind_data(kind, options)
+    if data:
+        info += nested(_INFO_DATA, data)
+    body = _link() + string(IFLA_IFNAME, name)
+    body += _shared(mac, mtu, group)
+    body += u32(IFLA_MASTER, master) if master else b""
+    body += u32(IFLA_LINK, parent) if parent else b""
+    body += u32(IFLA_NET_NS_FD, netns) if netns >= 0 else b""
+    return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + nested(IFLA_LINKINFO, info))
+
+
+def new_veth(
+    name: str, master: int, peer: str, peer_mac: str, netns: int, *, mtu: int, group: int
+) -> bytes:
+    """Make a veth pair, the peer in the namespace that descriptor `netns` stands for."""
+    there = _link() + string(IFLA_IFNAME, peer) + _shared(peer_mac, mtu, 0)
+    there += u32(IFLA_NET_NS_FD, netns)
+    data = nested(_INFO_DATA, attribute(_VETH_INFO_PEER, there))
+    body = _link() + string(IFLA_IFNAME, name) + _shared("", mtu, group)
+    body += u32(IFLA_MASTER, master)
+    info = nested(IFLA_LINKINFO, string(_INFO_KIND, "veth"), data)
+    return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + info)
+
+
+def _shared(mac: str, mtu: int, group: int) -> bytes:
+    body = attribute(IFLA_ADDRESS, hardware(mac)) if mac else b""
+    body += u32(IFLA_MTU, mtu) if mtu else b""
+    return body + (u32(IFLA_GROUP, group) if group else b"")
+
+
+def set_link(name: str, *, up: bool | None = None, **changes: int | str) -> bytes:
+    """Change a link that is there: up or down, `alias`, `group`, `master`, `mtu`."""
+    body = _link(flags=IFF_UP if up else 0, change=0 if up is None else IFF_UP)
+    body += string(IFLA_IFNAME, name)
+    if "alias" in changes:
+        body += attribute(IFLA_IFALIAS, str(changes["alias"]).encode())
+    for key, number in (("group", IFLA_GROUP), ("master", IFLA_MASTER), ("mtu", IFLA_MTU)):
+        if key in changes:
+            body += u32(number, int(changes[key]))
+    return message(RTM_NEWLINK, 0, body)
+
+
+def delete_link(index: int) -> bytes:
+    """Delete one link."""
+    return message(RTM_DELLINK, 0, _link(index))
+
+
+def delete_group(group: int) -> bytes:
+    """Delete all links of a group; ENODEV if there are none."""
+    return message(RTM_DELLINK, 0, _link() + u32(IFLA_GROUP, group))
+
+
+def get_link(name: str) -> bytes:
+    """Ask for one link by its name."""
+    return message(RTM_GETLINK, 0, _link() + string(IFLA_IFNAME, name))
+
+
+def get_links() -> bytes:
+    """Ask for all links."""
+    return message(RTM_GETLINK, NLM_F_DUMP, _link())
+
+
+def link_state(received: Message) -> LinkState:
+    """Read an answer to `get_link` or `get_links`."""
+    _, _, index, flags, _ = _IFINFO.unpack_from(received.payload)
+    found = attributes(received.payload, _IFINFO.size)
+    info = attributes(found.get(IFLA_LINKINFO, b""))
+    number = _number
+    return LinkState(
+        index=index,
+        name=_text(found.get(IFLA_IFNAME, b"")),
+        kind=_text(info.get(_INFO_KIND, b"")),
+        up=bool(flags & IFF_UP),
+        mac=found.get(IFLA_ADDRESS, b""),
+        mtu=number(found.get(IFLA_MTU)),
+        master=number(found.get(IFLA_MASTER)),
+        group=number(found.get(IFLA_GROUP)),
+        alias=_text(found.get(IFLA_IFALIAS, b"")),
+    )
+
+
+def new_address(index: int, address: str) -> bytes:
+    """Put `address` (text with a prefix length) on a link, without DAD."""
+    plain, _, length = address.partition("/")
+    family, data = packed(plain)
+    body = _IFADDR.pack(family, int(length), 0, _SCOPE_UNIVERSE, index)
+    body += attribute(_IFA_LOCAL, data) + attribute(_IFA_ADDRESS, data)
+    if family == socket.AF_INET and int(length) < 31:  # noqa: PLR2004 - RFC 3021
+        host_bits = (1 << (32 - int(length))) - 1
+        broadcast = (int.from_bytes(data, "big") | host_bits).to_bytes(4, "big")
+        body += attribute(_IFA_BROADCAST, broadcast)
+    body += u32(_IFA_FLAGS, _IFA_F_NODAD | _IFA_F_PERMANENT)
+    body += attribute(_IFA_PROTO, bytes([ORIGIN]))
+    return message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def delete_address(index: int, address: str) -> bytes:
+    """Take `address` off a link."""
+    plain, _, length = address.partition("/")
+    family, data = packed(plain)
+    body = _IFADDR.pack(family, int(length), 0, _SCOPE_UNIVERSE, index)
+    return message(RTM_DELADDR, 0, body + attribute(_IFA_LOCAL, data))
+
+
+def get_addresses() -> bytes:
+    """Ask for all addresses."""
+    return message(RTM_GETADDR, NLM_F_DUMP, _IFADDR.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
+
+
+def address_state(received: Message) -> AddressState:
+    """Read an answer to `get_addresses`."""
+    _, length, _, _, index = _IFADDR.unpack_from(received.payload)
+    found = attributes(received.payload, _IFADDR.size)
+    data = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS, b"")
+    return AddressState(index, data, length, _number(found.get(_IFA_PROTO)))
+
+
+def route(kind: int, destination: str, gateway: str, index: int, table: int) -> bytes:
+    """Add (RTM_NEWROUTE) or delete (RTM_DELROUTE) a route."""
+    plain, _, length = destination.partition("/")
+    family, data = packed(plain)
+    scope = _SCOPE_UNIVERSE if gateway or family == socket.AF_INET6 else _SCOPE_LINK
+    header = _RTMSG.pack(
+        family, int(length), 0, 0, table if table < 256 else 252, _BOOT, scope, 1, 0
+    )
+    body = header + (attribute(_RTA_DST, data) if int(length) else b"")
+    body += attribute(_RTA_GATEWAY, packed(gateway)[1]) if gateway else b""
+    body += u32(_RTA_OIF, index) if index else b""
+    body += u32(_RTA_TABLE, table)
+    return message(kind, NLM_F_CREATE | NLM_F_EXCL if kind == RTM_NEWROUTE else 0, body)
+
+
+def get_routes(family: int = socket.AF_UNSPEC) -> bytes:
+    """Ask for all routes of a family."""
+    return message(RTM_GETROUTE, NLM_F_DUMP, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0))
+
+
+def route_state(received: Message) -> RouteState | None:
+    """Read an answer to `get_routes`; None for what is no unicast route."""
+    family, length, _, _, table, _, scope, kind, _ = _RTMSG.unpack_from(received.payload)
+    if kind != 1:
+        return None
+    found = attributes(received.payload, _RTMSG.size)
+    return RouteState(
+        found.get(_RTA_DST, b""),
+        length,
+        found.get(_RTA_GATEWAY, b""),
+        _number(found.get(_RTA_OIF)),
+        _number(found.get(_RTA_TABLE)) or table,
+        scope,
+        family,
+    )
+
+
+def rule(kind: int, source: str, table: int) -> bytes:
+    """Add (RTM_NEWRULE) or delete (RTM_DELRULE) a rule for packets from `source`."""
+    plain, _, length = source.partition("/")
+    family, data = packed(plain)
+    bits = int(length) if length else 8 * len(data)
+    header = _RTMSG.pack(family, 0, bits, 0, table if table < 256 else 252, 0, 0, 1, 0)
+    body = header + attribute(_FRA_SRC, data) + u32(_FRA_TABLE, table)
+    body += attribute(_FRA_PROTOCOL, bytes([ORIGIN]))
+    return message(kind, NLM_F_CREATE | NLM_F_EXCL if kind == RTM_NEWRULE else 0, body)
+
+
+def get_rules(family: int) -> bytes:
+    """Ask for all routing rules of a family."""
+    return message(RTM_GETRULE, NLM_F_DUMP, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0))
+
+
+def rule_state(received: Message) -> tuple[bytes, int, int]:
+    """Read an answer to `get_rules`: source address, its length, table."""
+    _, _, length, _, table, _, _, _, _ = _RTMSG.unpack_from(received.payload)
+    found = attributes(received.payload, _RTMSG.size)
+    return found.get(_FRA_SRC, b""), length, _number(found.get(_FRA_TABLE)) or table
+
+
+def _text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode(errors="replace")
+
+
+def _number(data: bytes | None) -> int:
+    return int.from_bytes(data, _NATIVE) if data else 0
+
+
+_NATIVE = "little" if struct.pack("=H", 1)[0] else "big"

@@ -1,0 +1,160 @@
+"""The skeleton, the guards and the elements of nftables, brought about."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from pycnm.kernel import nfnetlink
+from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
+from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
+from pycnm.nft import ruleset
+from pycnm.nft.objects import Chain, Object, Rule, Set, Table
+from pycnm.plan import rules as plan
+from pycnm.plan.operation import HOST
+
+if TYPE_CHECKING:
+    from pycnm.plan.operation import Operation
+
+NFT = "nft"
+_ATTEMPTS = 5
+_USER = "user"
+
+
+def early_guard() -> bool:
+    """Whether a netdev chain can be made for a device that isn't there yet.
+
+    Tried in the namespace of the calling thread, which is a throw-away.
+    """
+    table = Table("netdev", "probe")
+    objects = ruleset.guard("probe", "probe0", "02:42:00:00:00:01", ("192.0.2.1",))
+    with Socket(NETLINK_NETFILTER) as connection:
+        messages = [nfnetlink.add(item) for item in (table, *objects)]
+        return not connection.batch(nfnetlink.begin(), messages, nfnetlink.end())
+
+
+def _queue(session: LinuxSession, fact: Operation, messages: list[bytes]) -> None:
+    for message in messages:
+        session.queue(HOST, NFT, Queued(fact, message))
+
+
+def _nft(session: LinuxSession) -> Socket:
+    session.flush()
+    return session.socket(HOST, NETLINK_NETFILTER)
+
+
+class _Skeletons:
+    def add(self, session: LinuxSession, fact: plan.Skeleton) -> None:
+        table = Table(ruleset.FAMILY, ruleset.TABLE)
+        if not nfnetlink.has(_nft(session), table):
+            _queue(session, fact, nfnetlink.load(_skeleton(fact)))
+
+    def remove(self, session: LinuxSession, fact: plan.Skeleton) -> None:
+        """Delete the table if nobody has anything in it, not even the administrator.
+
+        The generation makes sure that what was seen is what is deleted.
+        """
+        connection = _nft(session)
+        table = Table(ruleset.FAMILY, ruleset.TABLE)
+        for _ in range(_ATTEMPTS):
+            generation = nfnetlink.generation(connection)
+            if _in_use(connection, fact):
+                return
+            errors = connection.batch(
+                nfnetlink.begin(generation), [nfnetlink.delete(table)], nfnetlink.end()
+            )
+            code = next(iter(errors.values())).code if errors else 0
+            if not code or code in GONE:
+                return
+            if code != errno.ERESTART:
+                raise refusal(fact, code)
+
+    def differs(self, session: LinuxSession, fact: plan.Skeleton) -> str | None:
+        connection = _nft(session)
+        for item in _skeleton(fact):
+            if isinstance(item, (Table, Set)) and not nfnetlink.has(connection, item):
+                return f"{item.reference} is gone or was changed"
+            if isinstance(item, Chain) and not _chain_stands(connection, fact, item):
+                return f"{item.reference} is gone or was changed"
+        return None
+
+
+def _skeleton(fact: plan.Skeleton) -> tuple[Object, ...]:
+    return ruleset.skeleton(fact.first_port, fact.last_port, fact.owner)
+
+
+def _chain_stands(connection: Socket, fact: plan.Skeleton, chain: Chain) -> bool:
+    if not nfnetlink.has(connection, chain):
+        return False
+    rules = [
+        item for item in _skeleton(fact) if isinstance(item, Rule) and item.chain == chain.name
+    ]
+    return chain.name == _USER or nfnetlink.has_rules(connection, chain, rules)
+
+
+def _in_use(connection: Socket, fact: plan.Skeleton) -> bool:
+    """Whether a network of anybody's, or an administrator's rule, is in the table."""
+    if nfnetlink.rules(connection, ruleset.FAMILY, ruleset.TABLE, _USER):
+        return True
+    sets = [item for item in _skeleton(fact) if isinstance(item, Set)]
+    ours = [item for item in sets if not item.name.startswith("opened")]
+    return any(
+        nfnetlink.elements(connection, ruleset.FAMILY, ruleset.TABLE, item.name) for item in ours
+    )
+
+
+class _GuardTables:
+    def add(self, session: LinuxSession, fact: plan.GuardTable) -> None:
+        _queue(session, fact, [nfnetlink.add(fact.value)])
+
+    def remove(self, session: LinuxSession, fact: plan.GuardTable) -> None:
+        session.queue(HOST, NFT, Queued(fact, nfnetlink.delete(fact.value), GONE))
+
+    def differs(self, session: LinuxSession, fact: plan.GuardTable) -> str | None:
+        there = nfnetlink.has(_nft(session), fact.value)
+        return None if there else f"{fact.value.reference} is gone"
+
+
+class _Guards:
+    def add(self, session: LinuxSession, fact: plan.Guard) -> None:
+        _queue(session, fact, nfnetlink.load(_guard(fact)))
+
+    def remove(self, session: LinuxSession, fact: plan.Guard) -> None:
+        chain = _guard(fact)[0]
+        if isinstance(chain, Chain):
+            session.queue(HOST, NFT, Queued(fact, nfnetlink.delete(chain), GONE))
+
+    def differs(self, session: LinuxSession, fact: plan.Guard) -> str | None:
+        chain, *rules = _guard(fact)
+        connection = _nft(session)
+        if isinstance(chain, Chain) and nfnetlink.has(connection, chain):
+            wanted = [item for item in rules if isinstance(item, Rule)]
+            if nfnetlink.has_rules(connection, chain, wanted):
+                return None
+        return f"the guard of {fact.port} is gone or was changed"
+
+
+def _guard(fact: plan.Guard) -> tuple[Object, ...]:
+    return tuple(ruleset.guard(fact.table, fact.port, fact.mac, fact.ipv4, fact.ipv6))
+
+
+class _Entries:
+    def add(self, session: LinuxSession, fact: plan.Entry) -> None:
+        session.queue(HOST, NFT, Queued(fact, nfnetlink.add(fact.value)))
+
+    def remove(self, session: LinuxSession, fact: plan.Entry) -> None:
+        session.queue(HOST, NFT, Queued(fact, nfnetlink.delete(fact.value), GONE))
+
+    def differs(self, session: LinuxSession, fact: plan.Entry) -> str | None:
+        there = nfnetlink.has(_nft(session), fact.value)
+        return None if there else f"{fact.value.reference} is gone or was changed"
+
+
+REALISATIONS.update(
+    {
+        plan.Skeleton: _Skeletons(),
+        plan.GuardTable: _GuardTables(),
+        plan.Guard: _Guards(),
+        plan.Entry: _Entries(),
+    }
+)

@@ -1,0 +1,266 @@
+"""One piece of work on the kernel: operations queued, sent together, answered.
+
+A session belongs to a worker thread and moves it between namespaces as the
+operations ask.  What goes to one place in a row is sent in one datagram; the
+order between places is kept by sending before going elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pycnm.errors import CNMError, KernelError, PermissionDeniedError
+from pycnm.kernel import conntrack, netns, nfnetlink
+from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
+from pycnm.plan.operation import HOST, Operation
+
+if TYPE_CHECKING:
+    from netaddr import IPAddress
+
+    from pycnm.kernel.holding import Holder
+    from pycnm.plan.ports import HeldPort
+
+GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL})
+"""How the kernel says that what is to be removed isn't there."""
+
+
+class Queued(NamedTuple):
+    """A message, the operation it is for, and the errors that mean it is done already.
+
+    `settle` is asked about an EEXIST: it returns when what is there is what was
+    wanted, and raises if it is somebody else's.
+    """
+
+    fact: Operation
+    message: bytes
+    fine: frozenset[int] = frozenset()
+    settle: Callable[[], None] | None = None
+
+
+class Doomed(NamedTuple):
+    """A link on its way out: down already, in the group of the doomed."""
+
+    ns: str
+    index: int
+    peer_ns: str
+
+
+class LinuxSession:
+    """A `Session` on the kernel of this machine; see `pycnm.plan.Session`."""
+
+    def __init__(self, host: int, holder: Holder, sockets: dict[int, Socket]) -> None:
+        self._namespaces: dict[str, int] = {HOST: host}
+        self._sockets = {(HOST, family): open_ for family, open_ in sockets.items()}
+        self._here: str | None = None
+        self._place: tuple[str, str] | None = None
+        self._queue: list[Queued] = []
+        self._ports: list[HeldPort] = []
+        self._holder = holder
+        self._flows: list[conntrack.Flows] = []
+        self.doomed: list[Doomed] = []
+        self.unpinned: set[str] = set()
+
+    # What operations ask for (pycnm.plan.Session)
+
+    def add(self, fact: Operation) -> None:
+        """Queue what makes `fact` true."""
+        realised(fact).add(self, fact)
+
+    def remove(self, fact: Operation) -> None:
+        """Queue what makes `fact` false."""
+        realised(fact).remove(self, fact)
+
+    def differs(self, fact: Operation) -> str | None:
+        """Ask the kernel about `fact`, after sending what is queued."""
+        self.flush()
+        return realised(fact).differs(self, fact)
+
+    def forget_flows(self, address: IPAddress, protocol: str | None, port: int | None) -> None:
+        """Note flows to be forgotten: one walk over the table serves them all."""
+        self._flows.append(conntrack.Flows(address.packed, protocol, port))
+
+    # What the realisations use
+
+    def queue(self, ns: str, channel: str, item: Queued) -> None:
+        """Add a message to the datagram for `channel` ("route" or "nft") of `ns`."""
+        place = (ns, channel)
+        if place != self._place:
+            self.flush()
+            self._place = place
+        self._queue.append(item)
+
+    def queue_port(self, fact: HeldPort) -> None:
+        """Add a port to those the agent is asked to hold in one request."""
+        place = (HOST, "hold")
+        if place != self._place:
+            self.flush()
+            self._place = place
+        self._ports.append(fact)
+
+    def release_port(self, fact: HeldPort) -> None:
+        """Add a port to those the agent is asked to let go in one request."""
+        place = (HOST, "release")
+        if place != self._place:
+            self.flush()
+            self._place = place
+        self._ports.append(fact)
+
+    def holds_port(self, fact: HeldPort) -> bool:
+        """Whether the agent has the port's socket."""
+        return self._holder.holds(fact)
+
+    def enter(self, ns: str) -> None:
+        """Move this thread into namespace `ns`."""
+        if self._here == ns:
+            return
+        if ns not in self._namespaces:
+            self._namespaces[ns] = netns.descriptor(ns)
+        netns.enter(self._namespaces[ns])
+        self._here = ns
+
+    def entered(self, ns: str) -> None:
+        """Note that this thread is inside the namespace just made at `ns`."""
+        self._here = ns
+        self._namespaces[ns] = netns.descriptor(ns)
+
+    def namespace(self, ns: str) -> int:
+        """A descriptor of namespace `ns`, to be named in a message."""
+        if ns not in self._namespaces:
+            self._namespaces[ns] = netns.descriptor(ns)
+        return self._namespaces[ns]
+
+    def forget(self, ns: str) -> None:
+        """Close everything open in `ns`, or it would live on."""
+        for key in [key for key in self._sockets if key[0] == ns]:
+            self._sockets.pop(key).close()
+        if self._here == ns:
+            self.enter(HOST)
+        if ns in self._namespaces and ns != HOST:
+            os.close(self._namespaces.pop(ns))
+
+    def socket(self, ns: str, family: int = NETLINK_ROUTE) -> Socket:
+        """A netlink socket of namespace `ns`."""
+        key = (ns, family)
+        if key not in self._sockets:
+            self.enter(ns)
+            self._sockets[key] = Socket(family)
+        return self._sockets[key]
+
+    def flush(self) -> None:
+        """Send what is queued and look at every answer.
+
+        Raises:
+            KernelError: the first refusal; what came before it is done, and what
+                came after it in the same datagram may be.
+        """
+        place, self._place = self._place, None
+        queue, self._queue = self._queue, []
+        if place is None:
+            return
+        ns, channel = place
+        if channel in {"hold", "release"}:
+            ports, self._ports = self._ports, []
+            (self._holder.hold if channel == "hold" else self._holder.release)(ports)
+            return
+        family = NETLINK_ROUTE if channel == "route" else NETLINK_NETFILTER
+        connection = self.socket(ns, family)
+        try:
+            if channel == "route":
+                _send(connection, queue)
+            else:
+                _commit(connection, queue)
+        except OSError as error:
+            # What the kernel did is unknown and stale answers may be queued.
+            self._sockets.pop((ns, family)).close()
+            raise refusal(queue[0].fact, error.errno or errno.EIO, str(error)) from error
+
+    def finish(self) -> None:
+        """Send the rest and drop the flows that were to be forgotten."""
+        self.flush()
+        if self._flows:
+            flows, self._flows = self._flows, []
+            self.enter(HOST)
+            if conntrack.active():
+                conntrack.forget(self.socket(HOST, NETLINK_NETFILTER), flows)
+
+    def close(self, *, failed: bool) -> dict[int, Socket]:
+        """Close what was opened in sandboxes, and go home; the host's sockets go to the next.
+
+        Closing a socket of the host after rules were deleted would wait for
+        the kernel to destroy them, which takes some 10 ms.  After a failure all
+        are closed: none with stale answers in it is used again.
+        """
+        with contextlib.suppress(OSError):
+            self.enter(HOST)
+        kept = {}
+        for (ns, family), connection in self._sockets.items():
+            if ns == HOST and not failed:
+                kept[family] = connection
+            else:
+                connection.close()
+        for ns, descriptor in self._namespaces.items():
+            if ns != HOST:
+                os.close(descriptor)
+        return kept
+
+
+class Realisation(Protocol):
+    """How one kind of operation is brought about, on a `LinuxSession`."""
+
+    def add(self, session: LinuxSession, fact: Any) -> None:
+        """Make it true."""
+
+    def remove(self, session: LinuxSession, fact: Any) -> None:
+        """Make it false."""
+
+    def differs(self, session: LinuxSession, fact: Any) -> str | None:
+        """Say how the kernel differs."""
+
+
+REALISATIONS: dict[type[Operation], Realisation] = {}
+"""Filled by the modules that know a kind of operation: `links`, `rules`, `holding`."""
+
+
+def realised(fact: Operation) -> Realisation:
+    """How operations of this type are brought about."""
+    return REALISATIONS[type(fact)]
+
+
+def refusal(fact: Operation, code: int, text: str = "") -> CNMError:
+    """The error for an operation the kernel refused."""
+    if code in {errno.EPERM, errno.EACCES} and os.geteuid() != 0:
+        return PermissionDeniedError(
+            f"not allowed to do `{fact}`; run as root (CAP_NET_ADMIN and CAP_SYS_ADMIN are needed)"
+        )
+    return KernelError(str(fact), code, text)
+
+
+def _send(connection: Socket, queue: Sequence[Queued]) -> None:
+    answers = connection.request([item.message for item in queue])
+    for item, answer in zip(queue, answers, strict=True):
+        if not answer.code or answer.code in item.fine:
+            continue
+        if answer.code == errno.EEXIST and item.settle:
+            item.settle()
+            continue
+        raise refusal(item.fact, answer.code, answer.text)
+
+
+def _commit(connection: Socket, queue: Sequence[Queued]) -> None:
+    """Commit a netfilter batch; what is said to be gone already is left out of it."""
+    left = list(queue)
+    while left:
+        errors = connection.batch(
+            nfnetlink.begin(), [item.message for item in left], nfnetlink.end()
+        )
+        if not errors:
+            return
+        for place, answer in sorted(errors.items()):
+            item = left[place]
+            if answer.code not in item.fine:
+                raise refusal(item.fact, answer.code, answer.text)
+        left = [item for place, item in enumerate(left) if place not in errors]

@@ -1,0 +1,258 @@
+"""The Network handle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from netaddr import IPAddress, IPNetwork
+
+from pycnm.endpoint import Endpoint
+from pycnm.engine import attaching, files, inspection, networks, records, recovery
+from pycnm.engine.joining import endpoint_request
+from pycnm.engine.records import NetworkRow
+from pycnm.errors import NotFoundError
+from pycnm.plan.operation import Operation, Plan
+from pycnm.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from pycnm.engine.engine import Engine
+
+
+class Network:
+    """A network: endpoints on it reach each other.
+
+    A handle: it holds an id and reads the rest when asked, so that it stays
+    true whoever changes the network.  Every member raises `NotFoundError` once
+    the network is deleted.  Leaving a `with` block deletes it.
+    """
+
+    __slots__ = ("_dns", "_engine", "_id")
+
+    def __init__(self, engine: Engine, identity: str, *, dns: bool) -> None:
+        self._engine = engine
+        self._id = identity
+        self._dns = dns
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Network) and other._id == self._id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        try:
+            return f"<Network {self.name} {self._id[:12]}>"
+        except NotFoundError:
+            return f"<Network {self._id[:12]}, deleted>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.delete(force=True)
+
+    def _row(self) -> NetworkRow:
+        with self._engine.reading() as reader:
+            return records.network(reader, self._id)
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits."""
+        return self._id
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._row().spec.name
+
+    @property
+    def driver(self) -> str:
+        """The name of its driver."""
+        return self._row().spec.driver
+
+    @property
+    def scope(self) -> str:
+        """`local` or `swarm`."""
+        return self._row().spec.scope
+
+    @property
+    def subnets(self) -> list[IPNetwork]:
+        """Its subnets, IPv4 first; none without IPAM."""
+        return [pool.subnet for pool in self._row().spec.pools]
+
+    @property
+    def gateways(self) -> list[IPAddress]:
+        """The addresses set aside for gateways, IPv4 first."""
+        return [pool.gateway for pool in self._row().spec.pools if pool.gateway is not None]
+
+    @property
+    def internal(self) -> bool:
+        """Whether nothing gets in or out."""
+        return self._row().spec.internal
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict(self._row().spec.labels)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options its driver was given, under Docker's names."""
+        return dict(self._row().spec.options)
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Its endpoints, the oldest first."""
+        row = self._row()
+        with self._engine.reading() as reader:
+            rows = records.endpoints_of_network(reader, row.number)
+        return [Endpoint(self._engine, item.spec.id, dns=self._dns) for item in rows]
+
+    def create_endpoint(self, name: str, **wishes: Any) -> Endpoint:
+        """An endpoint with its addresses, to be joined to a sandbox later.
+
+        Args:
+            name: unique on the network.
+            wishes: `ip`, `ip6`, `mac`, `aliases`, `publish`, `gateway_priority`,
+                `link_local_ips`, `sysctls`, `options` as for `connect`.
+
+        Raises:
+            The same as `connect`.
+        """
+        request = endpoint_request(name=name, created=networks.now(), **wishes)
+        identity = attaching.create(self._engine, self._id, request)
+        return Endpoint(self._engine, identity, dns=self._dns)
+
+    def connect(
+        self,
+        sandbox: Sandbox | str,
+        *,
+        ip: object = None,
+        ip6: object = None,
+        mac: object = None,
+        name: str | None = None,
+        aliases: Iterable[str] = (),
+        publish: Iterable[object] = (),
+        interface: str | None = None,
+        gateway_priority: int = 0,
+        link_local_ips: Iterable[object] = (),
+        sysctls: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Endpoint:
+        """An endpoint of this network in a sandbox: an interface that works.
+
+        Args:
+            sandbox: a handle, or a name or id.
+            ip, ip6: addresses of the subnets; by default the lowest free ones.
+            mac: by default `02:42:` and the IPv4 address.
+            name: of the endpoint; by default the sandbox's.
+            aliases: more names for it on this network.
+            publish: ports, as `docker run -p` takes them: "8080:80/tcp".
+            interface: its name inside; by default the lowest free `ethN`.
+            gateway_priority: the highest gives the sandbox its default route.
+            link_local_ips: more addresses, of the link's own range.
+            sysctls: of the interface: `net.ipv4.conf.IFNAME.log_martians`.
+            options: Docker's endpoint options.
+
+        Raises:
+            InvalidArgumentError: an argument is malformed.
+            OutOfSubnetError: an address is not of the network's subnet.
+            AlreadyExistsError: the sandbox is on the network, or the name is taken.
+            AddressInUseError: the address is another endpoint's.
+            PortInUseError: a port of the host is taken; by whom is said.
+            PoolExhaustedError: no address, or no port of a range, is free.
+            NotSupportedError: such a sandbox can't be on such a network.
+            KernelError: the kernel refused; nothing was left behind.
+        """
+        request = endpoint_request(
+            name=name,
+            ip=ip,
+            ip6=ip6,
+            mac=mac,
+            aliases=aliases,
+            publish=publish,
+            interface=interface,
+            gateway_priority=gateway_priority,
+            link_local_ips=link_local_ips,
+            sysctls=sysctls,
+            options=options,
+            created=networks.now(),
+        )
+        box = sandbox.id if isinstance(sandbox, Sandbox) else sandbox
+        identity = attaching.connect(self._engine, self._id, box, request)
+        files.refresh(self._engine, self._row().number, peers=self._dns)
+        return Endpoint(self._engine, identity, dns=self._dns)
+
+    def disconnect(self, sandbox: Sandbox | str, force: bool = False) -> None:
+        """Take a sandbox off the network; nothing of the endpoint stays.
+
+        Args:
+            sandbox: a handle, or a name or id.
+            force: fine if it isn't on the network.
+
+        Raises:
+            NotFoundError: it isn't on the network.
+        """
+        row = self._row()
+        with self._engine.reading() as reader:
+            reference = sandbox.id if isinstance(sandbox, Sandbox) else sandbox
+            box = records.sandbox(reader, reference)
+            found = [
+                item
+                for item in records.endpoints_of_sandbox(reader, box.number)
+                if item.network == row.number
+            ]
+        if not found:
+            if force:
+                return
+            raise NotFoundError(
+                f"container {box.spec.name} is not connected to network {row.spec.name}; "
+                f"it is connected to what `cnm sandbox inspect {box.spec.name}` shows"
+            )
+        attaching.delete(self._engine, found[0].spec.id, force=True)
+        files.refresh(self._engine, row.number, peers=self._dns)
+
+    def rename(self, name: str) -> None:
+        """Give it another name, live.
+
+        Raises:
+            InvalidArgumentError: malformed.
+            AlreadyExistsError: the name is taken.
+            NotPermittedError: the network, or the name, is predefined.
+        """
+        networks.rename(self._engine, self._id, name)
+
+    def inspect(self) -> inspection.Document:
+        """The object of `docker network inspect`; prints as JSON."""
+        row = self._row()
+        with self._engine.reading() as reader:
+            return inspection.network(self._engine, reader, row)
+
+    def explain(self) -> Plan:
+        """What the kernel holds for it, as the commands a person would have typed."""
+        with self._engine.reading() as reader:
+            rows = list(records.operations(reader, self._row().spec.id))
+        return Plan(tuple(Operation.from_json(body) for _, body in rows))
+
+    def check(self) -> list[str]:
+        """How the kernel differs from `explain`, a sentence each."""
+        return recovery.check(self._engine, self._row().spec.id)
+
+    def delete(self, force: bool = False) -> None:
+        """Delete it; nothing of it stays.
+
+        Args:
+            force: its endpoints first, all at once.
+
+        Raises:
+            InUseError: it has endpoints, and `force` isn't set.
+            NotPermittedError: it is predefined.
+        """
+        networks.delete(self._engine, self._id, force=force)

@@ -1,0 +1,304 @@
+"""The rules pycnm needs on a host, once, and the elements that networks and ports add.
+
+The table is static: whatever comes and goes is an element of one of its sets
+and maps, so a change costs the same with one network and with a thousand, and
+a packet passes the same few look-ups.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from netaddr import IPAddress, IPNetwork
+
+from pycnm.errors import InvalidArgumentError
+from pycnm.nft.guard import guard
+from pycnm.nft.objects import Chain, Datatype, Element, Object, Rule, Set, Table
+from pycnm.nft.statements import (
+    ACCEPT,
+    CT_STATE,
+    CT_STATUS,
+    DROP,
+    FIB_DADDR_TYPE,
+    IIFNAME,
+    IP6_DADDR,
+    IP6_SADDR,
+    IP_DADDR,
+    IP_SADDR,
+    L4PROTO,
+    NAT,
+    NFPROTO,
+    OIFNAME,
+    TH_DPORT,
+    Counter,
+    Lookup,
+    Masquerade,
+    Match,
+    Statement,
+    Verdict,
+    VerdictMap,
+    goto,
+    jump,
+    read_verdict,
+)
+from pycnm.nft.words import (
+    AddressType,
+    CTState,
+    CTStatus,
+    NetworkProtocol,
+    Protocol,
+    Value,
+    check_interface,
+    check_port,
+    read_address,
+)
+
+__all__ = ["FAMILY", "TABLE", "element", "guard", "skeleton"]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FAMILY: Final = "inet"
+TABLE: Final = "cnm"
+
+_COUNTED_DROP: Final = (Counter(), DROP)
+_REPLY: Final = Match(CT_STATE, (CTState.ESTABLISHED, CTState.RELATED))
+_PUBLISHED: Final = Match(CT_STATUS, (CTStatus.DNAT,))
+_LOOPBACK4: Final = IPNetwork("127.0.0.0/8")
+_LOOPBACK6: Final = IPAddress("::1")
+_LINK_LOCAL6: Final = IPNetwork("fe80::/10")
+_ADDRESSES: Final[dict[int, Datatype]] = {4: "ipv4_addr", 6: "ipv6_addr"}
+_TRANSPORTS: Final = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
+
+
+def skeleton(first_port: int, last_port: int, owner: str = "pycnm") -> tuple[Object, ...]:
+    """The table of a host, without any network.
+
+    Args:
+        first_port: with `last_port` the ports that masquerading may give to a
+            connection: the host's ip_local_port_range, so that a sandbox can't
+            take a port that the host or a publication uses.
+        last_port: see there.
+        owner: what the comment of the table says.
+
+    Raises:
+        InvalidArgumentError: the ports aren't a range, or the owner can't be printed.
+    """
+    return (
+        Table(FAMILY, TABLE, comment=owner),
+        *_SETS.values(),
+        Chain(FAMILY, TABLE, "user", comment="the administrator's; pycnm never changes it"),
+        *_loopback(),
+        *_verdicts(),
+        *_forward(),
+        *_publish(),
+        *_postrouting((first_port, last_port)),
+    )
+
+
+def element(name: str, key: tuple[str | int, ...], data: tuple[str | int, ...] = ()) -> Element:
+    """An element of one of the sets or maps of the table, from text and numbers.
+
+    Args:
+        name: the name of the set or map.
+        key: a value for each type of its key: the name of an interface, an
+            address, `tcp`, `udp` or `sctp`, a port.
+        data: the same for the data of a map; a verdict in words (`jump from_nat`).
+
+    Raises:
+        InvalidArgumentError: there is no such set, or the values aren't of its types.
+    """
+    holder = _SETS.get(name)
+    if holder is None:
+        raise InvalidArgumentError(f"{name!r} is no set of ours: give one of {', '.join(_SETS)}")
+    found: tuple[Value, ...] | Verdict | None = None
+    if holder.data == "verdict":
+        found = read_verdict(data[0] if len(data) == 1 else data)
+    elif holder.data is not None:
+        found = _values(holder.data, data)
+    elif data:
+        raise InvalidArgumentError(f"{name} is a set, not a map: give no data")
+    return Element(FAMILY, TABLE, name, _values(holder.key, key), found)
+
+
+def _values(types: tuple[Datatype, ...], values: tuple[str | int, ...]) -> tuple[Value, ...]:
+    if len(types) != len(values):
+        raise InvalidArgumentError(f"{values!r} isn't {' . '.join(types)}: give a value of each")
+    return tuple(_READERS[each](value) for each, value in zip(types, values, strict=True))
+
+
+def _protocol(value: object) -> Protocol:
+    for protocol in _TRANSPORTS:
+        if value == protocol.text:
+            return protocol
+    raise InvalidArgumentError(f"{value!r} is no protocol with ports: give tcp, udp or sctp")
+
+
+def _set(
+    name: str,
+    key: tuple[Datatype, ...],
+    data: tuple[Datatype, ...] | Literal["verdict"] | None,
+    comment: str,
+) -> Set:
+    return Set(FAMILY, TABLE, name, key=key, data=data, comment=comment)
+
+
+def _sets() -> Iterator[Set]:
+    yield _set("icc", ("ifname", "ifname"), "verdict", "within a network")
+    yield _set("egress", ("ifname",), "verdict", "out of a network")
+    yield _set("ingress", ("ifname",), "verdict", "into a network")
+    yield _set("loops", ("ifname", "ifname"), None, "a network and itself, for published ports")
+    yield _set("bridges", ("ifname",), None, "networks that the host itself reaches by loopback")
+    yield _set("trusted", ("ifname", "ifname"), None, "may reach a network without publication")
+    for version, addresses in _ADDRESSES.items():
+        yield _set(f"opened{version}", ("ifname",), None, "pycnm switched forwarding on here")
+        yield _set(f"masquerade{version}", ("ifname",), None, "leave with the host's address")
+        yield _set(f"snat{version}", ("ifname",), (addresses,), "leave with this address")
+        ports: tuple[Datatype, ...] = ("inet_proto", "inet_service")
+        target: tuple[Datatype, ...] = (addresses, "inet_service")
+        yield _set(f"publish{version}", ports, target, "ports of any host address")
+        yield _set(f"publish{version}_at", (addresses, *ports), target, "of one host address")
+
+
+_SETS: Final = {each.name: each for each in _sets()}
+_READERS: Final[dict[Datatype, Callable[[object], Value]]] = {
+    "ifname": check_interface,
+    "ipv4_addr": lambda value: read_address(value, 4),
+    "ipv6_addr": lambda value: read_address(value, 6),
+    "inet_proto": _protocol,
+    "inet_service": check_port,
+}
+
+
+def _chain(chain: Chain, *bodies: tuple[Statement, ...]) -> tuple[Object, ...]:
+    return chain, *(Rule(FAMILY, TABLE, chain.name, body) for body in bodies)
+
+
+def _loopback() -> tuple[Object, ...]:
+    """What bears an address of the loopback and comes from elsewhere is forged."""
+    return _chain(
+        Chain(
+            FAMILY,
+            TABLE,
+            "loopback",
+            type="filter",
+            hook="prerouting",
+            priority=-300,
+            policy="accept",
+        ),
+        (Match(IIFNAME, "lo"), ACCEPT),
+        (Match(IP_DADDR, _LOOPBACK4), *_COUNTED_DROP),
+        (Match(IP_SADDR, _LOOPBACK4), *_COUNTED_DROP),
+        (Match(IP6_DADDR, _LOOPBACK6), *_COUNTED_DROP),
+        (Match(IP6_SADDR, _LOOPBACK6), *_COUNTED_DROP),
+    )
+
+
+def _verdicts() -> tuple[Object, ...]:
+    """The chains that elements of `egress` and `ingress` lead to."""
+    trusted = Lookup((IIFNAME, OIFNAME), "trusted")
+    return (
+        *_chain(
+            Chain(FAMILY, TABLE, "from_nat"),
+            (Match(CT_STATE, (CTState.INVALID,)), *_COUNTED_DROP),
+        ),
+        *_chain(Chain(FAMILY, TABLE, "from_internal"), _COUNTED_DROP),
+        *_chain(
+            Chain(FAMILY, TABLE, "to_nat"),
+            (_REPLY, ACCEPT),
+            (trusted, ACCEPT),
+            (_PUBLISHED, ACCEPT),
+            _COUNTED_DROP,
+        ),
+        *_chain(Chain(FAMILY, TABLE, "to_internal"), _COUNTED_DROP),
+        *_chain(
+            Chain(FAMILY, TABLE, "not_a_router"),
+            (_REPLY, ACCEPT),
+            (_PUBLISHED, ACCEPT),
+            _COUNTED_DROP,
+        ),
+    )
+
+
+def _forward() -> tuple[Object, ...]:
+    """Egress is decided before ingress: what may not leave never gets to be let in."""
+    return _chain(
+        Chain(
+            FAMILY,
+            TABLE,
+            "forward",
+            type="filter",
+            hook="forward",
+            priority=0,
+            policy="accept",
+        ),
+        (jump("user"),),
+        (VerdictMap((IIFNAME, OIFNAME), "icc"),),
+        (VerdictMap((IIFNAME,), "egress"),),
+        (VerdictMap((OIFNAME,), "ingress"),),
+        *(
+            (
+                Match(NFPROTO, protocol),
+                Lookup((IIFNAME,), f"opened{version}"),
+                goto("not_a_router"),
+            )
+            for version, protocol in ((4, NetworkProtocol.IPV4), (6, NetworkProtocol.IPV6))
+        ),
+    )
+
+
+def _publish() -> tuple[Object, ...]:
+    """Published ports; the more special map comes first."""
+    to_us = (Match(FIB_DADDR_TYPE, AddressType.LOCAL), goto("publish"))
+    routable = Match(IP6_SADDR, _LINK_LOCAL6, "!=")
+    ports = (L4PROTO, TH_DPORT)
+    at4, any4 = (IP_DADDR, *ports), ports
+    at6, any6 = (IP6_DADDR, *ports), ports
+    return (
+        *_chain(
+            Chain(FAMILY, TABLE, "publish"),
+            (NAT("dnat", "ip", at4, "publish4_at", with_port=True),),
+            (NAT("dnat", "ip", any4, "publish4", with_port=True),),
+            (routable, NAT("dnat", "ip6", at6, "publish6_at", with_port=True)),
+            (routable, NAT("dnat", "ip6", any6, "publish6", with_port=True)),
+        ),
+        *_chain(_nat_chain("prerouting", -100), to_us),
+        *_chain(_nat_chain("output", -100), to_us),
+    )
+
+
+def _postrouting(ports: tuple[int, int]) -> tuple[Object, ...]:
+    """The source addresses of what leaves a network, and of what the host sends into one."""
+    loop = Lookup((IIFNAME, OIFNAME), "loops")
+    to_bridge = Lookup((OIFNAME,), "bridges")
+    return _chain(
+        _nat_chain("postrouting", 100),
+        # A sandbox that uses the host's address to reach its own network has to
+        # get its answers through the host.
+        (loop, _PUBLISHED, Masquerade()),
+        (loop, ACCEPT),
+        *_source_rules(4, NetworkProtocol.IPV4, "ip", ports),
+        *_source_rules(6, NetworkProtocol.IPV6, "ip6", ports),
+        (to_bridge, Match(IP_SADDR, _LOOPBACK4), Masquerade()),
+        (to_bridge, Match(IP6_SADDR, _LOOPBACK6), Masquerade()),
+    )
+
+
+def _source_rules(
+    version: int, protocol: NetworkProtocol, family: Literal["ip", "ip6"], ports: tuple[int, int]
+) -> Iterator[tuple[Statement, ...]]:
+    # nft takes a range of ports only after a comparison with one protocol.
+    for transport in _TRANSPORTS:
+        yield (
+            Match(L4PROTO, transport),
+            NAT("snat", family, (IIFNAME,), f"snat{version}", ports=ports),
+        )
+    yield (NAT("snat", family, (IIFNAME,), f"snat{version}"),)
+    sources = (Match(NFPROTO, protocol), Lookup((IIFNAME,), f"masquerade{version}"))
+    for transport in _TRANSPORTS:
+        yield (*sources, Match(L4PROTO, transport), Masquerade(ports))
+    yield (*sources, Masquerade())
+
+
+def _nat_chain(hook: Literal["prerouting", "output", "postrouting"], priority: int) -> Chain:
+    return Chain(FAMILY, TABLE, hook, type="nat", hook=hook, priority=priority, policy="accept")

@@ -1,0 +1,291 @@
+"""Operations on namespaces, links, addresses, routes and sysctls.
+
+Names and values are those of ip(8), ip-netns(8), ip-link(8), ip-address(8),
+ip-route(8), ip-rule(8) and sysctl(8).
+"""
+
+from __future__ import annotations
+
+import attrs
+from netaddr import EUI, IPAddress, mac_unix_expanded
+
+from pycnm.plan.operation import HOST, Operation, Session
+
+MAIN_TABLE = 254
+_NETNS = "/run/netns/"
+
+
+def ip(ns: str) -> str:
+    """How a person starts an ip(8) command for namespace `ns`."""
+    if ns == HOST:
+        return "ip"
+    if ns.startswith(_NETNS) and "/" not in ns[len(_NETNS) :]:
+        return f"ip -n {ns[len(_NETNS) :]}"
+    return f"nsenter --net={ns} ip"
+
+
+def inside(ns: str) -> str:
+    """How a person starts any other command in namespace `ns`."""
+    return "" if ns == HOST else f"nsenter --net={ns} "
+
+
+@attrs.frozen
+class Namespace(Operation):
+    """A network namespace, pinned at `path` (ip-netns(8), network_namespaces(7))."""
+
+    path: str
+
+    def __str__(self) -> str:
+        if self.path.startswith(_NETNS):
+            return f"ip netns add {self.path[len(_NETNS) :]}"
+        return f"touch {self.path}; unshare --net={self.path} true"
+
+
+@attrs.frozen
+class Directory(Operation):
+    """A directory for the files of one sandbox; goes with all it holds."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"mkdir -m 755 {self.path}"
+
+
+@attrs.frozen
+class Link(Operation):
+    """A network device of any kind that one RTM_NEWLINK makes (ip-link(8)).
+
+    Attributes:
+        ns: the namespace the request is made in; `parent` and `master` are there.
+        kind: bridge, macvlan, ipvlan, vlan, vxlan, dummy, ifb ...
+        options: settings of the kind, named as in ip-link(8).
+        group: the link group of the network it belongs to.
+        alias: the mark of its owner, `cnm:<id>`.
+        netns: the namespace it is born in, if that isn't `ns`.
+    """
+
+    ns: str
+    name: str
+    kind: str
+    options: tuple[tuple[str, int | str], ...] = ()
+    mac: str = ""
+    mtu: int = 0
+    group: int = 0
+    alias: str = ""
+    master: str = ""
+    parent: str = ""
+    netns: str = ""
+
+    def __str__(self) -> str:
+        words = [ip(self.ns), "link add"]
+        words += [f"link {self.parent}"] if self.parent else []
+        words += [f"name {self.name}"]
+        words += _common(self.mac, self.mtu, self.group, self.master)
+        words += [f"netns {_short(self.netns)}"] if self.netns else []
+        words += [f"type {self.kind}"]
+        words += [f"{key} {value}" for key, value in self.options]
+        text = " ".join(words)
+        where = self.netns or self.ns
+        return text + (f"; {ip(where)} link set {self.name} alias {self.alias}" * bool(self.alias))
+
+    def goes_with(self, other: Operation) -> bool:
+        """Gone with the namespace it lives in, or with the link it sits on."""
+        where = self.netns or self.ns
+        return (isinstance(other, Namespace) and other.path == where) or (
+            isinstance(other, Link) and other.ns == self.ns and other.name == self.parent != ""
+        )
+
+
+@attrs.frozen
+class Veth(Operation):
+    """A veth pair: one end here, its peer born in another namespace (veth(4)).
+
+    Attributes:
+        ns: the namespace of this end, which is enslaved to `master`.
+        peer_ns: where the peer is born, under its final name `peer`.
+        peer_mac: the MAC of the peer; the kernel chooses that of this end.
+    """
+
+    ns: str
+    name: str
+    master: str
+    peer_ns: str
+    peer: str
+    peer_mac: str
+    mtu: int = 0
+    group: int = 0
+    alias: str = ""
+
+    def __str__(self) -> str:
+        words = [ip(self.ns), f"link add name {self.name}"]
+        words += _common("", self.mtu, self.group, self.master)
+        words += [f"type veth peer name {self.peer} address {self.peer_mac}"]
+        words += [f"mtu {self.mtu}"] if self.mtu else []
+        words += [f"netns {_short(self.peer_ns)}"]
+        alias = f"; {ip(self.ns)} link set {self.name} alias {self.alias}"
+        return " ".join(words) + alias * bool(self.alias)
+
+
+@attrs.frozen
+class Up(Operation):
+    """A link that is up; undoing it takes it down."""
+
+    ns: str
+    link: str
+
+    def __str__(self) -> str:
+        return f"{ip(self.ns)} link set {self.link} up"
+
+    def goes_with(self, other: Operation) -> bool:
+        """Gone with its link."""
+        return _holds(other, self.ns, self.link)
+
+
+@attrs.frozen
+class Address(Operation):
+    """An address with its prefix length on a link (ip-address(8)).
+
+    Duplicate address detection is off (IFA_F_NODAD): the address is usable at
+    once, because IPAM has made sure that nobody else has it.
+    """
+
+    ns: str
+    link: str
+    address: str
+
+    def __str__(self) -> str:
+        nodad = " nodad" if ":" in self.address else ""
+        return f"{ip(self.ns)} address add {self.address} dev {self.link}{nodad}"
+
+    def goes_with(self, other: Operation) -> bool:
+        """Gone with its link."""
+        return _holds(other, self.ns, self.link)
+
+
+@attrs.frozen
+class Route(Operation):
+    """A route (ip-route(8)); `destination` is a prefix, or default in one family.
+
+    Attributes:
+        destination: `0.0.0.0/0` and `::/0` stand for default.
+        gateway: the next hop; empty for what is on the link.
+    """
+
+    ns: str
+    destination: str
+    gateway: str
+    link: str
+    table: int = MAIN_TABLE
+
+    def __str__(self) -> str:
+        default = self.destination in {"0.0.0.0/0", "::/0"}
+        words = [ip(self.ns)] + (["-6"] if ":" in self.destination else [])
+        words += ["route add", "default" if default else self.destination]
+        words += [f"via {self.gateway}"] if self.gateway else []
+        words += [f"dev {self.link}"]
+        words += [f"table {self.table}"] if self.table != MAIN_TABLE else []
+        return " ".join(words)
+
+    def goes_with(self, other: Operation) -> bool:
+        """Gone with its link."""
+        return _holds(other, self.ns, self.link)
+
+
+@attrs.frozen
+class Rule(Operation):
+    """A routing rule: packets from `source` use `table` (ip-rule(8))."""
+
+    ns: str
+    source: str
+    table: int
+
+    def __str__(self) -> str:
+        family = " -6" if ":" in self.source else ""
+        return f"{ip(self.ns)}{family} rule add from {self.source} table {self.table}"
+
+    def goes_with(self, other: Operation) -> bool:
+        """Gone with its namespace."""
+        return isinstance(other, Namespace) and other.path == self.ns
+
+
+@attrs.frozen
+class Sysctl(Operation):
+    """A kernel setting under net.* of one namespace (sysctl(8)).
+
+    Attributes:
+        link: the interface it belongs to, when it goes with one.
+        before: what undoing writes back; empty when nothing needs to be.
+        optional: fine if the kernel doesn't have the key (no IPv6, say).
+    """
+
+    ns: str
+    key: str
+    value: str
+    link: str = ""
+    before: str = ""
+    optional: bool = False
+
+    def __str__(self) -> str:
+        return f"{inside(self.ns)}sysctl -w {self.key}={self.value}"
+
+    def goes_with(self, other: Operation) -> bool:
+        """Gone with its interface or its namespace."""
+        if self.link:
+            return _holds(other, self.ns, self.link)
+        return isinstance(other, Namespace) and other.path == self.ns != HOST
+
+    def undo(self, session: Session) -> None:
+        """Write back what was there before, if that matters."""
+        if self.before:
+            session.remove(self)
+
+
+@attrs.frozen
+class Announce(Operation):
+    """Neighbours told who has an address now: gratuitous ARP (RFC 5227), or NA (RFC 4861)."""
+
+    ns: str
+    link: str
+    address: str
+    mac: str
+
+    def __str__(self) -> str:
+        if ":" in self.address:
+            return f"{inside(self.ns)}ndsend {self.address} {self.link}"
+        return f"{inside(self.ns)}arping -U -c1 -I {self.link} {self.address}"
+
+    def do(self, session: Session) -> None:
+        """Send it."""
+        mac = EUI(self.mac, dialect=mac_unix_expanded)
+        session.announce(self.ns, self.link, IPAddress(self.address), mac)
+
+    def undo(self, session: Session) -> None:
+        """What was said can't be taken back."""
+
+    def check(self, session: Session) -> str | None:
+        """Nothing stays that could be checked."""
+        del session
+        return None
+
+
+def _holds(other: Operation, ns: str, link: str) -> bool:
+    """Whether undoing `other` removes `link` in `ns`."""
+    if isinstance(other, Namespace):
+        return other.path == ns
+    if isinstance(other, Link):
+        return other.name == link and (other.netns or other.ns) == ns
+    if isinstance(other, Veth):
+        return (other.ns, other.name) == (ns, link) or (other.peer_ns, other.peer) == (ns, link)
+    return False
+
+
+def _common(mac: str, mtu: int, group: int, master: str) -> list[str]:
+    words = [f"address {mac}"] if mac else []
+    words += [f"mtu {mtu}"] if mtu else []
+    words += [f"group {group}"] if group else []
+    words += [f"master {master}"] if master else []
+    return words
+
+
+def _short(ns: str) -> str:
+    return ns[len(_NETNS) :] if ns.startswith(_NETNS) else ns

@@ -1,0 +1,63 @@
+"""Operations on published ports that are not nft elements: the socket, the flows."""
+
+from __future__ import annotations
+
+import attrs
+from netaddr import IPAddress
+
+from pycnm.plan.operation import Operation, Session
+
+
+@attrs.frozen
+class HeldPort(Operation):
+    """A port of the host that is held by a bound socket of the agent.
+
+    The packets never come to the socket; it is there so that another program
+    that binds the port gets EADDRINUSE, and so that pycnm gets it first.
+    """
+
+    protocol: str
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"cnm agent --hold {address}:{self.port}/{self.protocol}"
+
+
+@attrs.frozen
+class FreshFlows(Operation):
+    """No flow that began before a mapping, or outlives it, takes the old way (conntrack(8)).
+
+    Connection tracking decides once per flow.  Without this a UDP client that
+    was there before the mapping would never reach it, and one that was there
+    after it would go on reaching an address that may be somebody else's now.
+
+    Attributes:
+        address: the sandbox's address; or the host's, with `port`.
+        before: also forget when the operation is done, not only when undone.
+    """
+
+    address: str
+    protocol: str = ""
+    port: int = 0
+    before: bool = False
+
+    def __str__(self) -> str:
+        if self.port:
+            return f"conntrack -D -p {self.protocol} --orig-port-dst {self.port}"
+        return f"conntrack -D --reply-src {self.address}"
+
+    def do(self, session: Session) -> None:
+        """Forget what began before, where that matters."""
+        if self.before:
+            self.undo(session)
+
+    def undo(self, session: Session) -> None:
+        """Forget what is left."""
+        session.forget_flows(IPAddress(self.address), self.protocol or None, self.port or None)
+
+    def check(self, session: Session) -> str | None:
+        """Nothing stays that could be checked."""
+        del session
+        return None

@@ -1,0 +1,225 @@
+"""The Sandbox handle."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from pycnm.engine import files, inspection, records, recovery, sandboxes
+from pycnm.engine.records import SandboxRow
+from pycnm.errors import InvalidArgumentError, NotFoundError
+from pycnm.plan.operation import HOST, Operation, Plan
+from pycnm.spec.wording import shown
+
+if TYPE_CHECKING:
+    from pycnm.endpoint import Endpoint
+    from pycnm.engine.engine import Engine
+
+
+class Sandbox:
+    """A network namespace with its interfaces, routes and name-resolution files.
+
+    A handle: it holds an id and reads the rest when asked.  Every member raises
+    `NotFoundError` once it is deleted.  Leaving a `with` block deletes it.
+    """
+
+    __slots__ = ("_dns", "_engine", "_id")
+
+    def __init__(self, engine: Engine, identity: str, *, dns: bool) -> None:
+        self._engine = engine
+        self._id = identity
+        self._dns = dns
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sandbox) and other._id == self._id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        try:
+            return f"<Sandbox {self.name} {self._id[:12]}>"
+        except NotFoundError:
+            return f"<Sandbox {self._id[:12]}, deleted>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.delete()
+
+    def _row(self) -> SandboxRow:
+        with self._engine.reading() as reader:
+            return records.sandbox(reader, self._id)
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits."""
+        return self._id
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._row().spec.name
+
+    @property
+    def key(self) -> str:
+        """The path of its namespace."""
+        spec = self._row().spec
+        return "/proc/self/ns/net" if spec.is_host else spec.key
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict(self._row().spec.labels)
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Its endpoints, the oldest first."""
+        from pycnm.endpoint import Endpoint  # noqa: PLC0415 - each of the two makes the other
+
+        row = self._row()
+        with self._engine.reading() as reader:
+            rows = records.endpoints_of_sandbox(reader, row.number)
+        return [Endpoint(self._engine, item.spec.id, dns=self._dns) for item in rows]
+
+    @property
+    def hosts(self) -> str:
+        """The hosts(5) file that processes started in it see."""
+        row = self._row()
+        with self._engine.reading() as reader:
+            return files.hosts(reader, row, peers=self._dns)
+
+    @property
+    def resolv_conf(self) -> str:
+        """The resolv.conf(5) that processes started in it see."""
+        return files.resolv_conf(self._row().spec)
+
+    def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """A process inside, as `subprocess.Popen` starts it.
+
+        It has the sandbox's hosts and resolv.conf in the place of the host's.
+        The caller's own namespaces don't change.
+
+        Args:
+            argv: the program and its arguments.
+            options: whatever `subprocess.Popen` takes.
+
+        Raises:
+            InvalidArgumentError: `argv` is no list of texts.
+            NotFoundError: its namespace is gone.
+            OSError: the program can't be started, as from `subprocess`.
+        """
+        _refuse_no_command(argv)
+        row = self._row()
+
+        def start() -> subprocess.Popen[Any]:
+            return subprocess.Popen(argv, **options)
+
+        if row.spec.is_host:
+            return self._engine.kernel.inside(HOST, start)
+        with self._engine.reading() as reader:
+            bound = files.write(reader, row, peers=self._dns)
+        sandboxes.mark_used(self._engine, self._id)
+        return self._engine.kernel.inside_with_files(row.spec.key, bound, start)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: Any = None,  # noqa: A002 - as subprocess.run calls it
+        capture_output: bool = False,
+        timeout: float | None = None,
+        check: bool = False,
+        **options: Any,
+    ) -> subprocess.CompletedProcess[Any]:
+        """What became of a process inside, as `subprocess.run` says it.
+
+        Args:
+            argv: the program and its arguments.
+            timeout: seconds after which the process is killed.
+            input, capture_output, check, options: as of `subprocess.run`.
+
+        Raises:
+            subprocess.CalledProcessError: it failed, and `check` is set.
+            subprocess.TimeoutExpired: it took too long.
+            The rest of what `popen` raises.
+        """
+        if input is not None:
+            options["stdin"] = subprocess.PIPE
+        if capture_output:
+            options["stdout"] = options["stderr"] = subprocess.PIPE
+        with self.popen(argv, **options) as process:
+            try:
+                output, errors = process.communicate(input, timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        done = subprocess.CompletedProcess(argv, process.returncode, output, errors)
+        if check:
+            done.check_returncode()
+        return done
+
+    def routes(self) -> list[dict[str, Any]]:
+        """Its routing table, as `ip -json route` shows it."""
+        from pycnm.kernel import views  # noqa: PLC0415 - loads pyroute2
+
+        return self._engine.kernel.inside(self._row().spec.key or HOST, views.routes)
+
+    def interfaces(self) -> list[dict[str, Any]]:
+        """Its interfaces with their addresses, as `ip -json address` shows them."""
+        from pycnm.kernel import views  # noqa: PLC0415 - loads pyroute2
+
+        return self._engine.kernel.inside(self._row().spec.key or HOST, views.interfaces)
+
+    def inspect(self) -> inspection.Document:
+        """Everything about it; prints as JSON."""
+        row = self._row()
+        with self._engine.reading() as reader:
+            return inspection.sandbox(reader, row)
+
+    def explain(self) -> Plan:
+        """What the kernel holds for it, as the commands a person would have typed."""
+        row = self._row()
+        with self._engine.reading() as reader:
+            owners = [row.spec.id, f"routes:{row.number}"]
+            rows = [item for owner in owners for item in records.operations(reader, owner)]
+        return Plan(tuple(Operation.from_json(body) for _, body in rows))
+
+    def check(self) -> list[str]:
+        """How the kernel differs from `explain`, a sentence each."""
+        return recovery.check(self._engine, self._row().spec.id)
+
+    def delete(self) -> None:
+        """Delete it with its endpoints.  A namespace that was adopted stays.
+
+        Processes inside aren't stopped, but they have no network any more.
+        """
+        row = self._row()
+        networks = {endpoint.network for endpoint in self._rows(row)}
+        sandboxes.delete(self._engine, self._id)
+        for number in networks:
+            files.refresh(self._engine, number, peers=self._dns)
+
+    def _rows(self, row: SandboxRow) -> list[records.EndpointRow]:
+        with self._engine.reading() as reader:
+            return records.endpoints_of_sandbox(reader, row.number)
+
+
+def _refuse_no_command(argv: object) -> None:
+    if (
+        isinstance(argv, (str, bytes))
+        or not isinstance(argv, Sequence)
+        or not argv
+        or not all(isinstance(word, str) and "\0" not in word for word in argv)
+    ):
+        raise InvalidArgumentError(
+            f"invalid command {shown(argv)}: give a list of texts, such as ['ping', '-c1', 'c3']"
+        )

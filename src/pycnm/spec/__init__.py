@@ -1,0 +1,1 @@
+"""Input values: text and objects from outside, checked once and turned into typed values."""

@@ -1,0 +1,180 @@
+"""The database file: opened, migrated, read by many, written by one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from pycnm.errors import PermissionDeniedError, StoreError
+
+Transaction: TypeAlias = sqlite3.Connection
+"""A connection inside BEGIN; what it is given to must not commit."""
+
+_BUSY = 30.0
+_IDLE = 4
+
+
+class Database:
+    """One SQLite database in write-ahead mode, for any number of threads and processes.
+
+    Args:
+        state_dir: made, with mode 0700, if it isn't there.
+        migrations: scripts that make the tables; `PRAGMA user_version` counts
+            how many of them a database has seen.
+
+    Raises:
+        PermissionDeniedError: the directory or the file can't be opened.
+        StoreError: the file isn't a database, is damaged, or was written by a
+            newer version.
+    """
+
+    def __init__(self, state_dir: Path, migrations: Sequence[str]) -> None:
+        self._migrations = migrations
+        self.path = state_dir / "cnm.db"
+        self._guard = state_dir / "write.lock"
+        self._lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._pid = os.getpid()
+        self._closed = False
+        try:
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self.write() as tx:
+                self._migrate(tx)
+        except PermissionError as error:
+            raise PermissionDeniedError(
+                f"the state directory {state_dir} can't be used ({error.strerror}); "
+                "run as root, or name another one"
+            ) from error
+        except OSError as error:
+            raise StoreError(f"the state directory {state_dir} can't be used: {error}") from error
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read from; each statement sees what was last committed."""
+        connection = self._take()
+        try:
+            yield connection
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from error
+        finally:
+            self._give(connection)
+
+    @contextlib.contextmanager
+    def write(self, *, durable: bool = False) -> Iterator[Transaction]:
+        """A transaction: committed at the end of the block, rolled back if it raises.
+
+        Args:
+            durable: survive a loss of power too, which costs an fsync.  Without
+                it a commit survives the death of any process.
+
+        Raises:
+            sqlite3.IntegrityError: something that must be unique is taken.
+            StoreError: the disk is full, or failed; nothing was changed.
+        """
+        with self._turn():
+            connection = self._take()
+            try:
+                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.DatabaseError as error:
+                raise self._failed(error) from error
+            finally:
+                if connection.in_transaction:
+                    with contextlib.suppress(sqlite3.DatabaseError):
+                        connection.execute("ROLLBACK")
+                self._give(connection)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        if self._pid == os.getpid():
+            for connection in idle:
+                connection.close()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        # SQLite lets writers poll for each other; a lock of our own queues them.
+        descriptor = os.open(self._guard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._closed:
+                raise StoreError("the Controller is closed; open another one")
+            if self._pid != os.getpid():
+                # SQLite's connections must not be carried across fork(2).
+                self._pid, self._idle = os.getpid(), []
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return self._open()
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from error
+
+    def _give(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if len(self._idle) < _IDLE and not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self, tx: Transaction) -> None:
+        (version,) = tx.execute("PRAGMA user_version").fetchone()
+        if version > len(self._migrations):
+            raise StoreError(
+                f"{self.path} was written by a newer pycnm (schema {version}, "
+                f"this one knows {len(self._migrations)}); upgrade pycnm, or use another state directory"
+            )
+        for migration in self._migrations[version:]:
+            for statement in _statements(migration):
+                tx.execute(statement)
+        tx.execute(f"PRAGMA user_version = {len(self._migrations)}")
+
+    def _failed(self, error: sqlite3.DatabaseError) -> StoreError | PermissionDeniedError:
+        if "unable to open" in str(error) or "readonly" in str(error):
+            return PermissionDeniedError(
+                f"{self.path} can't be opened ({error}); run as root, or name another state "
+                "directory"
+            )
+        return StoreError(
+            f"{self.path}: {error}. Nothing was changed. Free space on the disk if it is full; "
+            "if the file is damaged, move it away: what it recorded is then made anew"
+        )
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one (executescript would commit)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,109 @@
+"""Locks between processes and threads that the kernel drops with their holder.
+
+One file, locked in byte ranges as open file descriptions (fcntl(2), "Open file
+description locks"): a byte for each maker says that it lives, a byte for each
+object says that somebody is at work on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_FLOCK = struct.Struct("hhqqi4x")
+_MAKERS, _RECOVERY, _NETWORKS, _SANDBOXES, _HOST = (1 << bit for bit in (32, 39, 40, 41, 42))
+
+
+class Lock(NamedTuple):
+    """One byte of the file; sorted, they are taken in an order that can't deadlock."""
+
+    place: int
+    exclusive: bool
+
+    @classmethod
+    def host(cls, *, exclusive: bool) -> Lock:
+        """What the networks of a host share: the skeleton, forwarding."""
+        return cls(_HOST, exclusive)
+
+    @classmethod
+    def recovery(cls) -> Lock:
+        """What dead processes left behind: taken back by one at a time."""
+        return cls(_RECOVERY, exclusive=True)
+
+    @classmethod
+    def network(cls, number: int, *, exclusive: bool) -> Lock:
+        """A network: shared to attach to it, exclusive to change it."""
+        return cls(_NETWORKS + number, exclusive)
+
+    @classmethod
+    def sandbox(cls, number: int) -> Lock:
+        """A sandbox: its interfaces and routes change one at a time."""
+        return cls(_SANDBOXES + number, exclusive=True)
+
+
+class Held:
+    """Locks that are held until it is closed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def add(self, lock: Lock) -> None:
+        """Take one more.  Only a new object's lock may be taken out of order."""
+        _set(self._descriptor, lock.place, fcntl.F_WRLCK if lock.exclusive else fcntl.F_RDLCK)
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        os.close(self._descriptor)
+
+
+class Locks:
+    """The lock file of a state directory."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / "locks"
+
+    @contextlib.contextmanager
+    def hold(self, locks: Iterable[Lock]) -> Iterator[Held]:
+        """Hold `locks` for a block; waits for those who hold them now."""
+        held = Held(self._open())
+        try:
+            for lock in sorted(set(locks)):
+                held.add(lock)
+            yield held
+        finally:
+            held.close()
+
+    def live(self, maker: int) -> int:
+        """Mark a maker as alive; the descriptor returned keeps it so until closed."""
+        descriptor = self._open()
+        _set(descriptor, _MAKERS + maker, fcntl.F_WRLCK)
+        return descriptor
+
+    def is_alive(self, maker: int) -> bool:
+        """Whether the process that was given `maker` still lives (or has closed)."""
+        descriptor = self._open()
+        try:
+            request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _MAKERS + maker, 1, 0)
+            answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, request)
+            return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _set(descriptor: int, place: int, kind: int) -> None:
+    request = _FLOCK.pack(kind, os.SEEK_SET, place, 1, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+    except OSError as error:
+        if error.errno not in {errno.EAGAIN, errno.EACCES}:
+            raise
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, request)

@@ -1,0 +1,451 @@
+"""The guard of a bridge port against real frames; each attack works without it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+from netaddr import EUI, IPAddress
+
+from pycnm.kernel import netns, nfnetlink
+from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
+from pycnm.kernel.worker import run_apart
+from pycnm.nft import ruleset
+from pycnm.nft.objects import Table
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs CAP_SYS_ADMIN and CAP_NET_ADMIN for namespaces of its own"
+)
+
+TABLE = "cnm_0123456789ab"
+MAC, MAC_B, MAC_GATEWAY = "02:42:0a:14:1e:02", "02:42:0a:14:1e:03", "02:42:0a:14:1e:01"
+OWN4, SECOND4, B4, GATEWAY4 = "10.20.30.2", "10.20.30.22", "10.20.30.3", "10.20.30.1"
+OWN6, B6, GATEWAY6 = "fd00::2", "fd00::3", "fd00::1"
+LOCAL, B_LOCAL = "fe80::42:aff:fe14:1e02", "fe80::42:aff:fe14:1e03"
+ALL_NODES = "ff02::1"
+
+IP, ARP, IP6, VLAN = 0x0800, 0x0806, 0x86DD, 0x8100
+ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
+HOP_OPTIONS, ROUTING, FRAGMENT, DESTINATION_OPTIONS = 0, 43, 44, 60
+SOLICIT, SOLICITATION, ADVERTISEMENT, REDIRECT, REPORT = 133, 135, 136, 137, 143
+
+
+# Frames
+
+
+def packed(address):
+    return IPAddress(address).packed
+
+
+def mac(address):
+    return EUI(address).packed
+
+
+def frame(kind, payload, source=MAC, destination=MAC_B):
+    return mac(destination) + mac(source) + struct.pack("!H", kind) + payload
+
+
+def arp(sender, sender_mac=MAC, operation=2, target=B4, htype=1):
+    head = struct.pack("!HHBBH", htype, IP, 6, 4, operation)
+    body = head + mac(sender_mac) + packed(sender) + mac(MAC_B) + packed(target)
+    return frame(ARP, body)
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1]))
+    total += data[-1] << 8 if len(data) % 2 else 0
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def ip4(payload, source=OWN4, protocol=UDP, *, options=b"", fragment=0):
+    size = 20 + len(options)
+    head = [0x40 | size // 4, 0, size + len(payload), 7, fragment, 64, protocol, 0]
+    ends = packed(source) + packed(B4) + options
+    head[-1] = checksum(struct.pack("!BBHHHBBH", *head) + ends)
+    return struct.pack("!BBHHHBBH", *head) + ends + payload
+
+
+def ip6(payload, source=OWN6, protocol=UDP, destination=B6, limit=255):
+    head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, limit)
+    return head + packed(source) + packed(destination) + payload
+
+
+def udp(source_port=1000, destination_port=2000, payload=b"x" * 16):
+    return struct.pack("!HHHH", source_port, destination_port, 8 + len(payload), 0) + payload
+
+
+def icmp6(kind, body, source=OWN6, destination=B6, headers=()):
+    """An ICMPv6 message behind extension headers, each given by number and contents."""
+    message = struct.pack("!BBH", kind, 0, 0) + body
+    pseudo = packed(source) + packed(destination) + struct.pack("!II", len(message), ICMP6)
+    message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
+    numbers = [number for number, _ in headers] + [ICMP6]
+    chain = b"".join(
+        bytes([after]) + contents for (_, contents), after in zip(headers, numbers[1:], strict=True)
+    )
+    return frame(IP6, ip6(chain + message, source, numbers[0], destination))
+
+
+def router_advertisement(source=LOCAL, headers=()):
+    prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 1800, 1800, 0) + packed("2001:db8:bad::")
+    body = struct.pack("!BBHII", 64, 0, 1800, 0, 0) + bytes([1, 1]) + mac(MAC) + prefix
+    return icmp6(134, body, source, ALL_NODES, headers)
+
+
+def neighbour_advertisement(target, source=OWN6):
+    body = struct.pack("!I", 0x60000000) + packed(target) + bytes([2, 1]) + mac(MAC)
+    return icmp6(ADVERTISEMENT, body, source)
+
+
+def solicitation(target, source="::"):
+    option = b"" if source == "::" else bytes([1, 1]) + mac(MAC)
+    return icmp6(SOLICITATION, bytes(4) + packed(target) + option, source)
+
+
+def redirect():
+    return icmp6(REDIRECT, bytes(4) + packed(LOCAL) + packed("2001:db8::9"), LOCAL)
+
+
+def tagged(kind, inner, tag=VLAN):
+    return frame(tag, struct.pack("!HH", 5, kind) + inner)
+
+
+NO_OPTIONS = bytes([0, 1, 4, 0, 0, 0, 0])  # length 8, PadN
+ROUTER_ALERT = bytes([0, 5, 2, 0, 0, 1, 0])
+NO_SEGMENTS = bytes([0, 4, 0, 0, 0, 0, 0])
+LISTENER_REPORT = struct.pack("!HHBBH", 0, 1, 4, 0, 0) + packed("ff02::1:ff00:2")
+
+
+def fragment_header(offset=0, more=False):
+    return struct.pack("!BHI", 0, offset << 3 | more, 9)
+
+
+ATTACKS = {
+    "arp-claims-the-gateway": arp(GATEWAY4),
+    "arp-claims-the-victim": arp(B4, operation=1),
+    "arp-probes-for-the-victim": arp("0.0.0.0", operation=1),
+    "arp-with-anothers-mac-inside": arp(OWN4, sender_mac=MAC_B),
+    "arp-of-another-kind-of-link": arp(GATEWAY4, htype=6),
+    "arp-own-of-another-kind-of-link": arp(OWN4, htype=6),
+    "arp-from-anothers-mac": arp(OWN4)[:6] + mac(MAC_GATEWAY) + arp(OWN4)[12:],
+    "ip-from-anothers-address": frame(IP, ip4(udp(), GATEWAY4)),
+    "ip-from-nobody": frame(IP, ip4(udp(68, 67), "0.0.0.0")),
+    "ip-from-the-loopback": frame(IP, ip4(udp(), "127.0.0.1")),
+    "ip-from-anothers-mac": frame(IP, ip4(udp()), source=MAC_GATEWAY),
+    "ip-fragment-from-anothers-address": frame(IP, ip4(b"x" * 16, GATEWAY4, fragment=3)),
+    "ip6-from-anothers-address": frame(IP6, ip6(udp(), GATEWAY6)),
+    "ip6-from-anothers-link-local": frame(IP6, ip6(udp(), B_LOCAL)),
+    "ip6-from-anothers-mac": frame(IP6, ip6(udp()), source=MAC_GATEWAY),
+    "ip6-fragment-from-anothers-address": frame(
+        IP6, ip6(bytes([UDP]) + fragment_header(3) + b"x" * 16, GATEWAY6, FRAGMENT)
+    ),
+    "na-for-the-gateway": neighbour_advertisement(GATEWAY6),
+    "na-for-the-victim": neighbour_advertisement(B6),
+    "na-from-nobody": neighbour_advertisement(OWN6, "::"),
+    "na-from-anothers-address": neighbour_advertisement(GATEWAY6, GATEWAY6),
+    "na-for-the-gateway-behind-options": icmp6(
+        ADVERTISEMENT,
+        struct.pack("!I", 0x60000000) + packed(GATEWAY6) + bytes([2, 1]) + mac(MAC),
+        headers=[(DESTINATION_OPTIONS, NO_OPTIONS)],
+    ),
+    "ns-that-spoils-the-detection-of-duplicates": solicitation(B6),
+    "ns-from-anothers-address": solicitation(B6, GATEWAY6),
+    "ra": router_advertisement(),
+    "ra-from-a-global-address": router_advertisement(OWN6),
+    "ra-from-the-gateways-address": router_advertisement("fe80::1"),
+    "ra-behind-hop-by-hop-options": router_advertisement(headers=[(HOP_OPTIONS, NO_OPTIONS)]),
+    "ra-behind-destination-options": router_advertisement(
+        headers=[(DESTINATION_OPTIONS, NO_OPTIONS)]
+    ),
+    "ra-behind-everything": router_advertisement(
+        headers=[
+            (HOP_OPTIONS, NO_OPTIONS),
+            (ROUTING, NO_SEGMENTS),
+            (DESTINATION_OPTIONS, NO_OPTIONS),
+        ]
+    ),
+    "ra-in-an-only-fragment": router_advertisement(headers=[(FRAGMENT, fragment_header())]),
+    "ra-in-a-first-fragment": router_advertisement(
+        headers=[(FRAGMENT, fragment_header(more=True))]
+    ),
+    "ra-in-a-fragment-behind-options": router_advertisement(
+        headers=[(DESTINATION_OPTIONS, NO_OPTIONS), (FRAGMENT, fragment_header(more=True))]
+    ),
+    "first-fragment-that-hides-what-follows": frame(
+        IP6,
+        ip6(
+            bytes([DESTINATION_OPTIONS])
+            + fragment_header(more=True)
+            + bytes([ICMP6, 9])
+            + bytes(6),
+            LOCAL,
+            FRAGMENT,
+        ),
+    ),
+    "redirect": redirect(),
+    "dhcp-answer": frame(IP, ip4(udp(67, 68))),
+    "dhcp-answer-with-options": frame(IP, ip4(udp(67, 68), options=bytes([1] * 8))),
+    "dhcp-answer-in-a-first-fragment": frame(IP, ip4(udp(67, 68), fragment=0x2000)),
+    "dhcpv6-answer": frame(IP6, ip6(udp(547, 546), LOCAL)),
+    "dhcpv6-answer-behind-options": frame(
+        IP6, ip6(bytes([UDP]) + NO_OPTIONS + udp(547, 546), LOCAL, DESTINATION_OPTIONS)
+    ),
+    "vlan": tagged(IP, ip4(udp())),
+    "vlan-with-ip6": tagged(IP6, ip6(udp())),
+    "vlan-with-arp": tagged(ARP, arp(OWN4)[14:]),
+    "vlan-of-a-provider": tagged(IP, ip4(udp()), tag=0x88A8),
+    "vlan-in-vlan": tagged(VLAN, struct.pack("!HH", 6, IP) + ip4(udp())),
+    "rarp": frame(0x8035, arp(OWN4)[14:]),
+    "lldp": frame(0x88CC, bytes(40)),
+    "eapol": frame(0x888E, bytes(40)),
+    "mpls": frame(0x8847, bytes(4) + ip4(udp())),
+    "spanning-tree": frame(39, bytes([0x42, 0x42, 3]) + bytes(36)),
+    "experimental": frame(0x88B5, bytes(40)),
+}
+INNOCENT = {
+    "ip-tcp": frame(IP, ip4(bytes(20), protocol=TCP)),
+    "ip-udp": frame(IP, ip4(udp())),
+    "ip-udp-from-port-68": frame(IP, ip4(udp(68, 67))),
+    "ip-icmp": frame(IP, ip4(bytes([8]) + bytes(7), protocol=ICMP)),
+    "ip-icmp-that-looks-like-port-67": frame(IP, ip4(bytes([0, 67]) + bytes(7), protocol=ICMP)),
+    "ip-with-options": frame(IP, ip4(udp(), options=bytes([1] * 8))),
+    "ip-second-address": frame(IP, ip4(udp(), SECOND4)),
+    "ip-later-fragment": frame(IP, ip4(struct.pack("!H", 67) + b"x" * 14, fragment=3)),
+    "ip-to-all": frame(IP, ip4(udp()), destination="ff:ff:ff:ff:ff:ff"),
+    "arp-request": arp(OWN4, operation=1),
+    "arp-reply": arp(OWN4),
+    "arp-second-address": arp(SECOND4),
+    "arp-announcement": arp(OWN4, operation=1, target=OWN4),
+    "ip6-tcp": frame(IP6, ip6(bytes(20), protocol=TCP)),
+    "ip6-udp": frame(IP6, ip6(udp())),
+    "ip6-udp-from-port-67": frame(IP6, ip6(udp(546, 547))),
+    "ip6-link-local": frame(IP6, ip6(udp(), LOCAL)),
+    "ip6-behind-options": frame(IP6, ip6(bytes([UDP]) + NO_OPTIONS + udp(), OWN6, HOP_OPTIONS)),
+    "ip6-later-fragment": frame(
+        IP6, ip6(bytes([UDP]) + fragment_header(3) + b"x" * 16, OWN6, FRAGMENT)
+    ),
+    "icmp6-echo": icmp6(128, bytes(8)),
+    "icmp6-echo-later-fragment": frame(
+        IP6, ip6(bytes([ICMP6]) + fragment_header(3) + bytes([134]) + bytes(15), OWN6, FRAGMENT)
+    ),
+    "rs": icmp6(SOLICIT, bytes(4), LOCAL),
+    "ns": solicitation(B6, OWN6),
+    "na": neighbour_advertisement(OWN6),
+    "na-link-local": neighbour_advertisement(LOCAL, LOCAL),
+    "dad": solicitation(OWN6),
+    "dad-link-local": solicitation(LOCAL),
+    "mld-report": icmp6(REPORT, LISTENER_REPORT, LOCAL, headers=[(HOP_OPTIONS, ROUTER_ALERT)]),
+    "mld-report-from-nobody": icmp6(
+        REPORT, LISTENER_REPORT, "::", headers=[(HOP_OPTIONS, ROUTER_ALERT)]
+    ),
+}
+MARKER = frame(IP, ip4(udp()))
+
+
+# A bridge with an attacker, a victim and a gateway
+
+
+class Bed:
+    """A bridge in a namespace of its own; `a` attacks, `b` listens, the bridge is the gateway."""
+
+    def __init__(self, directory):
+        self.host, self.a, self.b = (str(directory / name) for name in ("host", "a", "b"))
+        self.tokens = itertools.count(1)
+        self.sockets = []
+
+    def open(self, ipv6, *, guarded):
+        for path in (self.host, self.a, self.b):
+            run_apart(lambda path=path: netns.create(path))
+        if guarded:
+            self.commit(
+                Table("netdev", TABLE),
+                *ruleset.guard(TABLE, "vetha", MAC, [OWN4, SECOND4], [OWN6] if ipv6 else []),
+                *ruleset.guard(TABLE, "vethb", MAC_B, [B4], [B6] if ipv6 else []),
+            )
+        self.ip(
+            self.host,
+            f"link add br0 address {MAC_GATEWAY} type bridge mcast_snooping 0 forward_delay 0",
+            f"link add vetha type veth peer name eth0 address {MAC} netns {self.a}",
+            f"link add vethb type veth peer name eth0 address {MAC_B} netns {self.b}",
+            "link set vetha master br0 up",
+            "link set vethb master br0 up",
+            f"address add {GATEWAY4}/24 dev br0",
+            f"address add {GATEWAY6}/64 dev br0 nodad",
+            "link set br0 up",
+        )
+        for path, four, six in ((self.a, OWN4, OWN6), (self.b, B4, B6)):
+            self.run(path, "sysctl", "-qw", "net/ipv6/conf/eth0/accept_dad=0")
+            self.ip(
+                path,
+                f"address add {four}/24 dev eth0",
+                f"address add {six}/64 dev eth0 nodad",
+                "link set eth0 up",
+            )
+        self.ip(self.a, f"address add {SECOND4}/24 dev eth0")
+        # Otherwise the kernel takes no news about a neighbour for a second.
+        self.run(self.b, "sysctl", "-qw", "net/ipv4/neigh/eth0/locktime=0")
+        for path in (self.a, self.b):
+            self.sockets.append(self.inside(path, lambda: packet_socket("eth0")))
+        self.sender, self.listener = self.sockets
+
+    def close(self):
+        for each in self.sockets:
+            each.close()
+        for path in (self.a, self.b, self.host):
+            netns.remove(path)
+
+    def inside(self, path, work):
+        def enter_and_work():
+            descriptor = netns.descriptor(path)
+            netns.enter(descriptor)
+            os.close(descriptor)
+            return work()
+
+        return run_apart(enter_and_work)
+
+    def run(self, path, *arguments, text=None):
+        done = subprocess.run(
+            ["nsenter", f"--net={path}", *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        return done.stdout
+
+    def ip(self, path, *lines):
+        return self.run(path, "ip", "-batch", "-", text="\n".join(lines))
+
+    def commit(self, *objects):
+        def work():
+            with Socket(NETLINK_NETFILTER) as connection:
+                messages = nfnetlink.load(objects)
+                return connection.batch(nfnetlink.begin(), messages, nfnetlink.end())
+
+        assert self.inside(self.host, work) == {}
+
+    def arrives(self, sent):
+        """Whether a frame of the attacker gets to the victim.
+
+        The kernel keeps the order of frames, so the frame that is let through
+        afterwards says that the one before has been decided about.
+        """
+        token, marker = (struct.pack("!QI", 0xC0FFEE << 40, next(self.tokens)) for _ in range(2))
+        self.sender.send(sent + token)
+        self.sender.send(MARKER + marker)
+        arrived = False
+        while True:
+            received = self.listener.recv(4096)
+            if received.endswith(marker):
+                return arrived
+            arrived = arrived or received.endswith(token)
+
+    def drops(self):
+        """How many packets each counter of the attacker's guard has seen."""
+        listing = self.run(self.host, "nft", "list", "chain", "netdev", TABLE, "vetha")
+        return [int(number) for number in re.findall(r"packets (\d+)", listing)]
+
+
+def packet_socket(interface):
+    opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    opened.bind((interface, 0))
+    opened.settimeout(5)
+    return opened
+
+
+@contextlib.contextmanager
+def bed(directory, *, guarded, ipv6=True):
+    made = Bed(directory)
+    try:
+        made.open(ipv6, guarded=guarded)
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    with bed(tmp_path_factory.mktemp("guarded"), guarded=True) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def guarded4(tmp_path_factory):
+    with bed(tmp_path_factory.mktemp("guarded4"), guarded=True, ipv6=False) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def unguarded(tmp_path_factory):
+    with bed(tmp_path_factory.mktemp("unguarded"), guarded=False) as made:
+        yield made
+
+
+def eventually(ask):
+    end = time.monotonic() + 3
+    while not (found := ask()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attack_is_stopped_and_works_without_the_guard(guarded, unguarded, attack):
+    before = sum(guarded.drops())
+    assert not guarded.arrives(ATTACKS[attack])
+    assert sum(guarded.drops()) == before + 1
+    assert unguarded.arrives(ATTACKS[attack])
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attack_is_stopped_by_the_guard_of_an_ipv4_endpoint(guarded4, attack):
+    assert not guarded4.arrives(ATTACKS[attack])
+
+
+@pytest.mark.parametrize("name", INNOCENT)
+def test_innocent_frames_pass(guarded, unguarded, name):
+    assert guarded.arrives(INNOCENT[name])
+    assert unguarded.arrives(INNOCENT[name])
+
+
+@pytest.mark.parametrize("name", INNOCENT)
+def test_an_ipv4_endpoint_has_no_ipv6(guarded4, name):
+    is_ip6 = INNOCENT[name][12:14] == struct.pack("!H", IP6)
+    assert guarded4.arrives(INNOCENT[name]) == (not is_ip6)
+
+
+@pytest.mark.parametrize("address", [B4, B6, GATEWAY4, GATEWAY6, f"{B_LOCAL}%eth0"])
+def test_ping_works(guarded, address):
+    guarded.run(guarded.a, "ping", "-c2", "-i0.01", "-W2", address)
+    guarded.run(guarded.a, "ping", "-c1", "-W2", "-s3000", address)
+
+
+@pytest.mark.parametrize(
+    ("attack", "address", "command"),
+    [
+        ("arp-claims-the-gateway", GATEWAY4, f"neigh show {GATEWAY4} dev eth0"),
+        ("na-for-the-gateway", GATEWAY6, f"neigh show {GATEWAY6} dev eth0"),
+        ("ra", None, "-6 route show proto ra"),
+        ("ra-behind-destination-options", None, "-6 route show proto ra"),
+    ],
+)
+def test_attack_has_its_effect_without_the_guard(guarded, unguarded, attack, address, command):
+    for each in (guarded, unguarded):
+        each.ip(each.b, "neigh flush dev eth0")
+        each.run(each.b, "ip", "-6", "route", "flush", "proto", "ra")
+        if address is not None:
+            each.run(each.b, "ping", "-c1", "-W2", address)
+        each.arrives(ATTACKS[attack])
+    fooled = MAC if address else "default"
+    assert eventually(lambda: fooled in unguarded.run(unguarded.b, "ip", *command.split()))
+    there = guarded.run(guarded.b, "ip", *command.split())
+    assert MAC_GATEWAY in there if address else there == ""
