@@ -186,7 +186,7 @@ class DefaultIPAM(base.IPAM):
         with self._ledger.change():
             pool = self._held(pool_id)
             value = _address(pool, address)
-            if True:
+            if value not in pool.subnet.reserved():
                 self._ledger.addresses.remove(pool.key, value, value)
 
     def status(self, pool_id: str) -> base.PoolStatus:
