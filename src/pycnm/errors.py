@@ -128,7 +128,7 @@ class NotSupportedError(CNMError):
     cni_code = 107
 
 
-class PermissionDeniedError(CNMError, PermissionError):
+class PermissionDeniedError(CNMError, PermissionError):  # type: ignore[misc] # errno is never None
     """The caller lacks a right (CAP_NET_ADMIN, CAP_SYS_ADMIN, a file's mode)."""
 
     status = 403

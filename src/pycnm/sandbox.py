@@ -103,7 +103,7 @@ class Sandbox:
         return files.resolv_conf(self._row().spec)
 
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """A process inside, as `subprocess.Popen` starts it.
+        """A process inside, with what `subprocess` can do to start it.
 
         It has the sandbox's hosts and resolv.conf in the place of the host's.
         The caller's own namespaces don't change.

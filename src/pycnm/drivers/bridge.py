@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 from netaddr import IPAddress
@@ -54,7 +54,7 @@ _OPTIONS = OptionTable(
         Option(_D + "bridge.enable_ip_masquerade", "masquerade", FLAG, True,
                "what goes outside carries the host's address"),
         Option(_D + "driver.mtu", "mtu", integer(0, _MTU_MAX), 1500,
-               "MTU in bytes of the bridge and of both ends of each endpoint; 0 leaves the kernel's"),
+               "MTU in bytes of the bridge and both ends of each endpoint; 0 leaves the kernel's"),
         Option(_D + "bridge.host_binding_ipv4", "binding", address(), None,
                "host address of ports published without one; by default all addresses"),
         Option(_D + "bridge.inhibit_ipv4", "inhibit_ipv4", FLAG, False,
@@ -159,9 +159,9 @@ class Bridge(Driver):
         pool = network.pool(version)
         if network.internal or pool is None:
             return None
-        for name, address in pool.aux:
+        for name, text in pool.aux:
             if name == _GATEWAYS[version]:
-                return IPAddress(address)
+                return IPAddress(text)
         return pool.gateway
 
     def interface_prefix(self) -> str:

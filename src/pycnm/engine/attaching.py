@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -29,7 +30,6 @@ from pycnm.spec.ports import PortBinding, PortSpec
 from pycnm.store.locks import Lock
 
 T = TypeVar("T")
-Decide = Callable[[Decision, HostFacts | None], T]
 
 
 def attempt(
@@ -37,7 +37,7 @@ def attempt(
     verb: str,
     network: int,
     sandbox: int | None,
-    decide: Decide[T],
+    decide: Callable[..., T],
     *,
     forward: bool = False,
 ) -> T:
@@ -55,7 +55,7 @@ def attempt(
             return engine.carry_out(
                 verb,
                 shared if facts is None else whole,
-                lambda d: decide(d, facts),
+                partial(decide, facts=facts),
                 forward=forward,
             )
         except Escalate:
@@ -73,7 +73,8 @@ def create(engine: Engine, network: str, request: EndpointRequest) -> str:
     with engine.reading() as reader:
         number = records.network(reader, network).number
 
-    def decide(decision: Decision, _facts: HostFacts | None) -> str:
+    def decide(decision: Decision, facts: HostFacts | None) -> str:
+        del facts
         row = records.network_by_number(decision.tx, number)
         if not request.name:
             raise InvalidArgumentError("an endpoint without a sandbox needs a name; give one")
@@ -110,7 +111,16 @@ def connect(engine: Engine, network: str, sandbox: str, request: EndpointRequest
             else:
                 spec = specify(engine, decision, row, request, into.spec.name)
                 endpoint = (spec, insert(decision, row, spec))
-            _join(engine, decision, row, into, endpoint, request, facts, avoid)
+            _join(
+                engine,
+                decision,
+                row,
+                into=into,
+                endpoint=endpoint,
+                request=request,
+                facts=facts,
+                avoid=avoid,
+            )
             return endpoint[0].id
 
         return attempt(engine, "connect", net, box, decide)
@@ -141,7 +151,16 @@ def join(engine: Engine, endpoint: str, sandbox: str, interface: str | None = No
                     f"({now.spec.name}); leave it first"
                 )
             refuse_mismatch(decision.tx, row, into)
-            _join(engine, decision, row, into, (now.spec, now.number), request, facts, avoid)
+            _join(
+                engine,
+                decision,
+                row,
+                into=into,
+                endpoint=(now.spec, now.number),
+                request=request,
+                facts=facts,
+                avoid=avoid,
+            )
 
         attempt(engine, "join", found.network, box, decide)
 
@@ -284,6 +303,7 @@ def _join(
     engine: Engine,
     decision: Decision,
     row: NetworkRow,
+    *,
     into: SandboxRow,
     endpoint: tuple[EndpointSpec, int],
     request: EndpointRequest,

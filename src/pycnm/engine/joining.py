@@ -227,8 +227,8 @@ def specify(
             f"endpoint with name {name} already exists in network {row.spec.name}; "
             "disconnect it first, or give another name"
         )
-    ip = _address(engine, decision, row, 4, request.ip, name)
-    ip6 = _address(engine, decision, row, 6, request.ip6, name)
+    ip = _address(engine, decision, row, version=4, wanted=request.ip, name=name)
+    ip6 = _address(engine, decision, row, version=6, wanted=request.ip6, name=name)
     mac: EUI | None = request.mac
     first = ip or ip6
     if mac is None and first is not None:
@@ -255,6 +255,7 @@ def _address(
     engine: Engine,
     decision: Decision,
     row: NetworkRow,
+    *,
     version: int,
     wanted: IPAddress | None,
     name: str,

@@ -92,9 +92,9 @@ def _need(
 ) -> None:
     bits = _bits(needs)
     plans = (
-        lambda: hosting.plan_rules(facts, "cnm"),
-        lambda: hosting.plan_forwarding4(facts),
-        lambda: hosting.plan_forwarding6(facts, engine.kernel.features),
+        hosting.plan_rules(facts, "cnm"),
+        hosting.plan_forwarding4(facts),
+        hosting.plan_forwarding6(facts, engine.kernel.features),
     )
     for bit, (owner, plan) in enumerate(zip(_OWNERS, plans, strict=True)):
         if not bits >> bit & 1:
@@ -105,7 +105,7 @@ def _need(
         ).fetchone()[0]
         if not (recorded and bit == 0):
             # Interfaces that came since the last network was made are new here.
-            decision.add(owner, _unrecorded(decision, owner, plan()))
+            decision.add(owner, _unrecorded(decision, owner, plan))
     decision.update(NETWORKS, number, needs=bits)
 
 

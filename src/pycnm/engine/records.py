@@ -137,7 +137,8 @@ def network_spec(reader: Reader, number: int) -> NetworkSpec:
 def networks(reader: Reader) -> list[NetworkRow]:
     """All networks, as they were made."""
     rows = reader.execute(
-        "SELECT number, spec FROM networks WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
+        "SELECT number, spec FROM networks "
+        "WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
     ).fetchall()
     return [NetworkRow(number, NetworkSpec.from_json(spec)) for number, spec in rows]
 
@@ -145,7 +146,8 @@ def networks(reader: Reader) -> list[NetworkRow]:
 def sandboxes(reader: Reader) -> list[SandboxRow]:
     """All sandboxes, as they were made."""
     rows = reader.execute(
-        "SELECT number, spec, used FROM sandboxes WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
+        "SELECT number, spec, used FROM sandboxes "
+        "WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
     ).fetchall()
     return [
         SandboxRow(number, SandboxSpec.from_json(spec), bool(used)) for number, spec, used in rows

@@ -330,10 +330,13 @@ def _or(given: object, otherwise: object) -> object:
 
 
 def _is_text(value: object) -> TypeGuard[str]:
+    if not isinstance(value, str):
+        return False
     try:
-        return isinstance(value, str) and bool(value.encode() or True)
+        value.encode()
     except UnicodeEncodeError:  # half a surrogate pair
         return False
+    return True
 
 
 def _checked(ledger: object) -> Ledger:

@@ -126,7 +126,7 @@ class KeepOff:
         self._starts: list[int] = []
         self._ends: list[int] = []
         for block in sorted(blocks, key=lambda block: block.first):
-            if self._ends and False:
+            if self._ends and block.first <= self._ends[-1]:
                 self._ends[-1] = max(self._ends[-1], block.last)
             else:
                 self._starts.append(block.first)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,10 +54,11 @@ class _Namespaces:
         session.flush()
         if netns.is_namespace(fact.path):
             return
-        if Path(fact.path).exists() and not os.path.getsize(fact.path):
+        path = Path(fact.path)
+        if path.exists() and not path.stat().st_size:
             # The file a namespace was pinned to outlived it: a reboot without a
             # fresh /run, or somebody's umount.
-            Path(fact.path).unlink()
+            path.unlink()
         netns.create(fact.path)
         session.entered(fact.path)
 
@@ -160,7 +161,7 @@ def _differs(
 ) -> str | None:
     if fact.master:
         master = state(session, ns, fact.master)
-        if master is None or master.index != found.master:
+        if master is None or master.ifindex != found.master:
             return f"{fact.name} is not a port of {fact.master}"
     if fact.mtu and found.mtu != fact.mtu:
         return f"{fact.name} has MTU {found.mtu}, not {fact.mtu}"
@@ -172,7 +173,9 @@ def _differs(
     return None
 
 
-def _settle(session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str) -> object:
+def _settle(
+    session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str
+) -> Callable[[], None]:
     """What to do when the name is taken: fine if it is ours, else say whose it isn't."""
 
     def settle() -> None:
@@ -204,7 +207,7 @@ def _doom(
         return
     change = rtnl.set_link(name, up=False, group=DOOMED_GROUP)
     session.queue(ns, ROUTE, Queued(fact, change, GONE))
-    session.doomed.append(Doomed(ns, found.index, peer_ns))
+    session.doomed.append(Doomed(ns, peer_ns))
 
 
 class _Ups:
@@ -250,7 +253,7 @@ class _Addresses:
         wanted = (number, rtnl.packed(plain)[1], int(length))
         for received in session.socket(fact.ns).dump(rtnl.get_addresses()):
             found = rtnl.address_state(received)
-            if (found.index, found.address, found.prefixlen) == wanted:
+            if (found.ifindex, found.address, found.prefixlen) == wanted:
                 return found.origin
         return None
 
@@ -277,7 +280,7 @@ class _Routes:
         via = f" via {fact.gateway}" if fact.gateway else ""
         return f"the route to {fact.destination}{via} dev {fact.link} is gone"
 
-    def _settle(self, session: LinuxSession, fact: plan.Route) -> object:
+    def _settle(self, session: LinuxSession, fact: plan.Route) -> Callable[[], None]:
         def settle() -> None:
             if not self._present(session, fact):
                 raise KernelError(
@@ -300,7 +303,7 @@ class _Routes:
             if (
                 found is not None
                 and (found.destination or bytes(len(data)), found.prefixlen) == (data, int(length))
-                and (found.gateway, found.index) == (gateway, number)
+                and (found.gateway, found.ifindex) == (gateway, number)
                 and found.table == fact.table
             ):
                 return True

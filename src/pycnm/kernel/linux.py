@@ -91,7 +91,7 @@ class LinuxKernel:
         try:
             self._within(lambda session: _perform(session, undo, do))
         except BaseException as error:
-            back = [op for op in reversed(tuple(undo))]
+            back = tuple(reversed(undo))
             failures = self._within(lambda s: _attempt(s, Plan(tuple(do)).undoing(), back))
             for failure in failures:
                 error.add_note(f"while undoing: {failure}")

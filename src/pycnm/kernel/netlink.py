@@ -16,7 +16,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
@@ -43,6 +43,9 @@ _NETLINK_CAP_ACK = 10
 _NETLINK_GET_STRICT_CHK = 12
 _NLM_F_ACK_TLVS = 0x200
 _NLMSGERR_ATTR_MSG = 1
+
+NATIVE: Literal["little", "big"] = "little" if struct.pack("=H", 1)[0] else "big"
+"""The byte order of this machine, in which netlink's own numbers are."""
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -86,15 +89,12 @@ def string(kind: int, text: str) -> bytes:
 
 def u32(kind: int, value: int) -> bytes:
     """One attribute that holds 32 bits in the order of this machine."""
-    return attribute(kind, value.to_bytes(4, _NATIVE))
+    return attribute(kind, value.to_bytes(4, NATIVE))
 
 
 def be32(kind: int, value: int) -> bytes:
     """One attribute that holds 32 bits in network order (netfilter's habit)."""
     return attribute(kind, value.to_bytes(4, "big"))
-
-
-_NATIVE = "little" if struct.pack("=H", 1) == b"\1\0" else "big"
 
 
 def message(kind: int, flags: int, payload: bytes, sequence: int = 0) -> bytes:
@@ -112,9 +112,9 @@ def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
 def attribute_list(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     """The attributes in `data` from `offset` on, in order."""
     end = len(data)
-    while offset + 4 <= end:
+    while offset + _ATTRIBUTE.size <= end:
         length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        if length < 4 or offset + length > end:
+        if length < _ATTRIBUTE.size or offset + length > end:
             return
         yield kind & NLA_TYPE_MASK, data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
@@ -304,7 +304,7 @@ class Socket:
 
 
 def _flags(request: bytes) -> int:
-    return int.from_bytes(request[6:8], _NATIVE)
+    return int.from_bytes(request[6:8], NATIVE)
 
 
 def _answer(received: Message) -> Answer:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from pycnm.spec.wording import shown
 
 RUN_NETNS = Path("/run/netns")
 
@@ -58,7 +59,7 @@ def descriptor(path: str) -> int:
 def identity(path: str) -> tuple[int, int] | None:
     """Device and inode of the namespace at `path`; None if there is none."""
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino
@@ -81,24 +82,20 @@ def leave() -> None:
     _call("unshare", _CLONE_NEWNET)
 
 
-def resolve(reference: str | int | os.PathLike[str]) -> str:
+def resolve(reference: object) -> str:
     """The path of a namespace given by name (under /run/netns), path or pid.
 
     Raises:
         InvalidArgumentError: `reference` is none of these.
         NotFoundError: nothing is there.
     """
-    if isinstance(reference, bool) or not isinstance(reference, (str, int, os.PathLike)):
-        raise InvalidArgumentError(
-            f"a namespace is given by name, path or pid, not by {reference!r}"
-        )
-    if isinstance(reference, int):
+    if isinstance(reference, int) and not isinstance(reference, bool):
         path = f"/proc/{reference}/ns/net"
     else:
-        text = os.fspath(reference)
+        text = os.fspath(reference) if isinstance(reference, (str, os.PathLike)) else ""
         if not isinstance(text, str) or not text or "\0" in text or text in {".", ".."}:
             raise InvalidArgumentError(
-                f"a namespace is given by name, path or pid, not by {reference!r}"
+                f"a namespace is given by name, path or pid, not by {shown(reference)}"
             )
         path = text if "/" in text else str(RUN_NETNS / text)
     if not is_namespace(path):

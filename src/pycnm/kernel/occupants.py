@@ -6,7 +6,6 @@ Read in the network namespace of the calling thread.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,9 +49,9 @@ def _sctp(port: int) -> Iterator[str]:
 
 def _has(process: Path, wanted: set[str]) -> bool:
     with contextlib.suppress(OSError):
-        for entry in os.scandir(process / "fd"):
+        for entry in (process / "fd").iterdir():
             with contextlib.suppress(OSError):
-                if os.readlink(entry.path) in wanted:
+                if str(entry.readlink()) in wanted:
                     return True
     return False
 

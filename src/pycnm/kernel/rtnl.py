@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pycnm.errors import NotSupportedError
 from pycnm.kernel.netlink import (
+    NATIVE,
     NLM_F_CREATE,
     NLM_F_DUMP,
     NLM_F_EXCL,
@@ -41,6 +42,7 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 1
 _IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 7, 15
 _FRA_SRC, _FRA_TABLE, _FRA_PROTOCOL = 2, 15, 21
+_BYTE_MAX = 0xFF
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
 
 _IFINFO = struct.Struct("=BxHiII")
@@ -73,7 +75,7 @@ _KIND_OPTIONS: dict[str, dict[str, tuple[int, int, dict[str, int]]]] = {
 class LinkState(NamedTuple):
     """What the kernel says of one link; `kind` is empty for hardware and lo."""
 
-    index: int
+    ifindex: int
     name: str
     kind: str
     up: bool
@@ -87,7 +89,7 @@ class LinkState(NamedTuple):
 class AddressState(NamedTuple):
     """An address on a link: 4 or 16 bytes, prefix length, who put it there."""
 
-    index: int
+    ifindex: int
     address: bytes
     prefixlen: int
     origin: int
@@ -99,7 +101,7 @@ class RouteState(NamedTuple):
     destination: bytes
     prefixlen: int
     gateway: bytes
-    index: int
+    ifindex: int
     table: int
     scope: int
     family: int
@@ -131,8 +133,8 @@ def _kind_data(kind: str, options: tuple[tuple[str, int | str], ...]) -> bytes:
             )
         number, size, words = known[key]
         amount = words[value] if isinstance(value, str) else value
-        order = "big" if size < 0 else "little" if struct.pack("=H", 1)[0] else "big"
-        data += attribute(number, amount.to_bytes(abs(size), order))  # type: ignore[arg-type]
+        order: Literal["little", "big"] = "big" if size < 0 else NATIVE
+        data += attribute(number, amount.to_bytes(abs(size), order))
     return data
 
 
@@ -219,7 +221,7 @@ def link_state(received: Message) -> LinkState:
     info = attributes(found.get(IFLA_LINKINFO, b""))
     number = _number
     return LinkState(
-        index=index,
+        ifindex=index,
         name=_text(found.get(IFLA_IFNAME, b"")),
         kind=_text(info.get(_INFO_KIND, b"")),
         up=bool(flags & IFF_UP),
@@ -272,9 +274,7 @@ def route(kind: int, destination: str, gateway: str, index: int, table: int) -> 
     plain, _, length = destination.partition("/")
     family, data = packed(plain)
     scope = _SCOPE_UNIVERSE if gateway or family == socket.AF_INET6 else _SCOPE_LINK
-    header = _RTMSG.pack(
-        family, int(length), 0, 0, table if table < 256 else 252, _BOOT, scope, 1, 0
-    )
+    header = _RTMSG.pack(family, int(length), 0, 0, _byte(table), _BOOT, scope, 1, 0)
     body = header + (attribute(_RTA_DST, data) if int(length) else b"")
     body += attribute(_RTA_GATEWAY, packed(gateway)[1]) if gateway else b""
     body += u32(_RTA_OIF, index) if index else b""
@@ -309,7 +309,7 @@ def rule(kind: int, source: str, table: int) -> bytes:
     plain, _, length = source.partition("/")
     family, data = packed(plain)
     bits = int(length) if length else 8 * len(data)
-    header = _RTMSG.pack(family, 0, bits, 0, table if table < 256 else 252, 0, 0, 1, 0)
+    header = _RTMSG.pack(family, 0, bits, 0, _byte(table), 0, 0, 1, 0)
     body = header + attribute(_FRA_SRC, data) + u32(_FRA_TABLE, table)
     body += attribute(_FRA_PROTOCOL, bytes([ORIGIN]))
     return message(kind, NLM_F_CREATE | NLM_F_EXCL if kind == RTM_NEWRULE else 0, body)
@@ -327,12 +327,14 @@ def rule_state(received: Message) -> tuple[bytes, int, int]:
     return found.get(_FRA_SRC, b""), length, _number(found.get(_FRA_TABLE)) or table
 
 
+def _byte(table: int) -> int:
+    """What stands in the header for a table whose number doesn't fit there (RT_TABLE_COMPAT)."""
+    return table if table <= _BYTE_MAX else 252
+
+
 def _text(data: bytes) -> str:
     return data.rstrip(b"\0").decode(errors="replace")
 
 
 def _number(data: bytes | None) -> int:
-    return int.from_bytes(data, _NATIVE) if data else 0
-
-
-_NATIVE = "little" if struct.pack("=H", 1)[0] else "big"
+    return int.from_bytes(data, NATIVE) if data else 0

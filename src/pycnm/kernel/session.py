@@ -45,7 +45,6 @@ class Doomed(NamedTuple):
     """A link on its way out: down already, in the group of the doomed."""
 
     ns: str
-    index: int
     peer_ns: str
 
 

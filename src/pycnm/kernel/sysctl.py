@@ -36,11 +36,3 @@ def write(key: str, value: str) -> None:
         os.write(descriptor, value.encode())
     finally:
         os.close(descriptor)
-
-
-def children(key: str) -> list[str]:
-    """The names below a directory of settings; the interfaces, for net/ipv4/conf."""
-    try:
-        return os.listdir(_path(key))
-    except FileNotFoundError:
-        return []

@@ -42,9 +42,9 @@ class _Job(Generic[T]):
                 self._done.wait()
             except BaseException as error:  # noqa: BLE001 - raised again below
                 interrupted = error
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        failure, self._error = self._error, None
+        if failure is not None:
+            raise failure
         if interrupted is not None:
             raise interrupted
         return self._result[0]

@@ -7,7 +7,6 @@ ip-route(8), ip-rule(8) and sysctl(8).
 from __future__ import annotations
 
 import attrs
-from netaddr import EUI, IPAddress, mac_unix_expanded
 
 from pycnm.plan.operation import HOST, Operation, Session
 
@@ -16,7 +15,7 @@ _NETNS = "/run/netns/"
 
 
 def ip(ns: str) -> str:
-    """How a person starts an ip(8) command for namespace `ns`."""
+    """The first words of a command for namespace `ns`, see ip(8)."""
     if ns == HOST:
         return "ip"
     if ns.startswith(_NETNS) and "/" not in ns[len(_NETNS) :]:
@@ -240,34 +239,6 @@ class Sysctl(Operation):
             session.remove(self)
 
 
-@attrs.frozen
-class Announce(Operation):
-    """Neighbours told who has an address now: gratuitous ARP (RFC 5227), or NA (RFC 4861)."""
-
-    ns: str
-    link: str
-    address: str
-    mac: str
-
-    def __str__(self) -> str:
-        if ":" in self.address:
-            return f"{inside(self.ns)}ndsend {self.address} {self.link}"
-        return f"{inside(self.ns)}arping -U -c1 -I {self.link} {self.address}"
-
-    def do(self, session: Session) -> None:
-        """Send it."""
-        mac = EUI(self.mac, dialect=mac_unix_expanded)
-        session.announce(self.ns, self.link, IPAddress(self.address), mac)
-
-    def undo(self, session: Session) -> None:
-        """What was said can't be taken back."""
-
-    def check(self, session: Session) -> str | None:
-        """Nothing stays that could be checked."""
-        del session
-        return None
-
-
 def _holds(other: Operation, ns: str, link: str) -> bool:
     """Whether undoing `other` removes `link` in `ns`."""
     if isinstance(other, Namespace):
@@ -288,4 +259,4 @@ def _common(mac: str, mtu: int, group: int, master: str) -> list[str]:
 
 
 def _short(ns: str) -> str:
-    return ns[len(_NETNS) :] if ns.startswith(_NETNS) else ns
+    return ns.removeprefix(_NETNS)

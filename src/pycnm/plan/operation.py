@@ -16,7 +16,7 @@ import attrs
 from pycnm.errors import StoreError
 
 if TYPE_CHECKING:
-    from netaddr import EUI, IPAddress
+    from netaddr import IPAddress
 
 HOST = ""
 """How operations name the namespace that plays the machine."""
@@ -54,9 +54,6 @@ class Session(Protocol):
 
     def differs(self, fact: Operation) -> str | None:
         """How the kernel differs from `fact`, in words; None when it doesn't."""
-
-    def announce(self, ns: str, link: str, address: IPAddress, mac: EUI) -> None:
-        """Tell the neighbours on `link` who has `address` (ARP, or IPv6 NA)."""
 
     def forget_flows(self, address: IPAddress, protocol: str | None, port: int | None) -> None:
         """Drop the host's conntrack entries to `address`, or to a port of it."""
@@ -115,7 +112,7 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 def _values(operation: Operation) -> list[Any]:
-    return [getattr(operation, name) for name in operation.__slots__ if name != "__weakref__"]
+    return [getattr(operation, field.name) for field in attrs.fields(type(operation))]
 
 
 def tuple_of(value: Any) -> Any:
@@ -129,7 +126,7 @@ def tuple_of(value: Any) -> Any:
 class Plan:
     """Operations in the order in which they are done; undone in reverse."""
 
-    operations: tuple[Operation, ...] = attrs.field(default=(), converter=tuple)
+    operations: tuple[Operation, ...] = ()
 
     @classmethod
     def of(cls, *operations: Operation | None) -> Self:

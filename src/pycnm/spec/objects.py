@@ -7,39 +7,40 @@ holds (`pycnm.Network` and so on) are handles that read them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Self, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 import attrs
 from netaddr import EUI, IPAddress, IPNetwork, mac_unix_expanded
 
 from pycnm.errors import StoreError
 
-T = TypeVar("T")
 Pairs = tuple[tuple[str, str], ...]
 
 
-def _pairs(value: Mapping[str, str] | Pairs | list[list[str]]) -> Pairs:
+def _pairs(value: Mapping[str, str] | Iterable[Iterable[str]]) -> Pairs:
     items = value.items() if isinstance(value, Mapping) else value
     return tuple((str(key), str(text)) for key, text in items)
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in value)  # type: ignore[attr-defined]
+def _texts(value: Iterable[object]) -> tuple[str, ...]:
+    return tuple(str(item) for item in value)
 
 
-def _each(make: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
-    def convert(values: Any) -> tuple[T, ...]:
-        return tuple(make(value) for value in values)
-
-    return convert
+def _network(value: str | IPNetwork) -> IPNetwork:
+    return value if isinstance(value, IPNetwork) else IPNetwork(value)
 
 
-def _or_none(kind: type[T]) -> Callable[[Any], T | None]:
-    def convert(value: Any) -> T | None:
-        return value if value is None or isinstance(value, kind) else kind(value)  # type: ignore[call-arg]
+def _maybe_network(value: str | IPNetwork | None) -> IPNetwork | None:
+    return None if value is None else _network(value)
 
-    return convert
+
+def _maybe_address(value: str | IPAddress | None) -> IPAddress | None:
+    return value if value is None or isinstance(value, IPAddress) else IPAddress(value)
+
+
+def _pools(values: Iterable[Pool | Mapping[str, Any]]) -> tuple[Pool, ...]:
+    return tuple(value if isinstance(value, Pool) else Pool(**value) for value in values)
 
 
 def _eui(value: str | EUI | None) -> EUI | None:
@@ -54,14 +55,13 @@ def _plain(_instance: object, _field: object, value: Any) -> Any:
     return value
 
 
+@attrs.frozen
 class Recorded:
     """A value that is kept as JSON."""
 
-    __slots__ = ()
-
     def to_json(self) -> str:
         """A text that `from_json` turns into an equal value."""
-        plain = attrs.asdict(self, value_serializer=_plain)  # type: ignore[call-overload]
+        plain = attrs.asdict(self, value_serializer=_plain)
         return json.dumps(plain, separators=(",", ":"))
 
     @classmethod
@@ -90,15 +90,10 @@ class Pool(Recorded):
     """
 
     pool_id: str
-    subnet: IPNetwork = attrs.field(converter=_or_none(IPNetwork))
-    ip_range: IPNetwork | None = attrs.field(default=None, converter=_or_none(IPNetwork))
-    gateway: IPAddress | None = attrs.field(default=None, converter=_or_none(IPAddress))
+    subnet: IPNetwork = attrs.field(converter=_network)
+    ip_range: IPNetwork | None = attrs.field(default=None, converter=_maybe_network)
+    gateway: IPAddress | None = attrs.field(default=None, converter=_maybe_address)
     aux: Pairs = attrs.field(default=(), converter=_pairs)
-
-    @classmethod
-    def of(cls, value: Pool | Mapping[str, Any]) -> Pool:
-        """A pool from what JSON made of it."""
-        return value if isinstance(value, Pool) else cls(**value)
 
     @property
     def version(self) -> int:
@@ -123,7 +118,7 @@ class NetworkSpec(Recorded):
     driver: str
     scope: str = "local"
     options: Pairs = attrs.field(default=(), converter=_pairs)
-    pools: tuple[Pool, ...] = attrs.field(default=(), converter=_each(Pool.of))
+    pools: tuple[Pool, ...] = attrs.field(default=(), converter=_pools)
     ipv4: bool = True
     ipv6: bool = False
     internal: bool = False
@@ -202,13 +197,13 @@ class EndpointSpec(Recorded):
     name: str
     network: str
     sandbox: str = ""
-    ip: IPNetwork | None = attrs.field(default=None, converter=_or_none(IPNetwork))
-    ip6: IPNetwork | None = attrs.field(default=None, converter=_or_none(IPNetwork))
+    ip: IPNetwork | None = attrs.field(default=None, converter=_maybe_network)
+    ip6: IPNetwork | None = attrs.field(default=None, converter=_maybe_network)
     mac: EUI | None = attrs.field(default=None, converter=_eui)
     interface: str = ""
     host_interface: str = ""
-    gateway: IPAddress | None = attrs.field(default=None, converter=_or_none(IPAddress))
-    gateway6: IPAddress | None = attrs.field(default=None, converter=_or_none(IPAddress))
+    gateway: IPAddress | None = attrs.field(default=None, converter=_maybe_address)
+    gateway6: IPAddress | None = attrs.field(default=None, converter=_maybe_address)
     aliases: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     gateway_priority: int = 0
     link_local_ips: tuple[str, ...] = attrs.field(default=(), converter=_texts)

@@ -150,8 +150,8 @@ class Database:
         (version,) = tx.execute("PRAGMA user_version").fetchone()
         if version > len(self._migrations):
             raise StoreError(
-                f"{self.path} was written by a newer pycnm (schema {version}, "
-                f"this one knows {len(self._migrations)}); upgrade pycnm, or use another state directory"
+                f"{self.path} was written by a newer pycnm (schema {version}, this one knows "
+                f"{len(self._migrations)}); upgrade pycnm, or use another state directory"
             )
         for migration in self._migrations[version:]:
             for statement in _statements(migration):
@@ -161,12 +161,12 @@ class Database:
     def _failed(self, error: sqlite3.DatabaseError) -> StoreError | PermissionDeniedError:
         if "unable to open" in str(error) or "readonly" in str(error):
             return PermissionDeniedError(
-                f"{self.path} can't be opened ({error}); run as root, or name another state "
-                "directory"
+                f"{self.path} can't be opened ({error}); run as root, "
+                "or name another state directory"
             )
         return StoreError(
-            f"{self.path}: {error}. Nothing was changed. Free space on the disk if it is full; "
-            "if the file is damaged, move it away: what it recorded is then made anew"
+            f"{self.path}: {error}; nothing was changed. Free space if the disk is full; if the "
+            "file is damaged, move it away, and make anew what it recorded"
         )
 
 
