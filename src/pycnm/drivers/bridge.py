@@ -348,7 +348,7 @@ def _settings(network: NetworkSpec, bridge: str, use: Use, features: Features) -
         settings.append(setting("ipv6", "disable_ipv6", "1", optional=True))
     else:
         # A sandbox must never be able to tell the host its routes.
-        settings += [setting("ipv6", key, "0") for key in ("accept_ra", "autoconf")]
+        settings += [setting("ipv6", key, "0") for key in ("accept_ra", "accept_dad", "autoconf")]
         settings.append(setting("ipv6", "accept_redirects", "0"))
         if features.force_forwarding and not network.internal:
             settings.append(setting("ipv6", "force_forwarding", "1"))

@@ -30,6 +30,7 @@ RUN_NETNS = "/run/netns"
 _BORN_WITH = (
     ("net.ipv4.conf.default.arp_notify", "1", False),
     ("net.ipv6.conf.default.disable_ipv6", "1", True),
+    ("net.ipv6.conf.default.accept_dad", "0", True),
     ("net.ipv6.conf.default.accept_ra", "0", True),
     ("net.ipv6.conf.default.accept_redirects", "0", True),
     ("net.ipv6.conf.default.autoconf", "0", True),

@@ -30,7 +30,7 @@ def probe() -> Features:
 
 def read() -> HostFacts:
     """Read the host that the calling thread is in."""
-    names = [name for _, name in socket.if_nameindex() if name != "lo"]
+    names = _interfaces()
     all6 = sysctl.read("net.ipv6.conf.all.forwarding")
     forces = sysctl.read("net.ipv6.conf.lo.force_forwarding") is not None
     forwards6 = all6 not in {None, "0"}
@@ -55,6 +55,17 @@ def read() -> HostFacts:
         ephemeral=_ephemeral(),
         reserved_ports=_reserved(),
     )
+
+
+def _interfaces() -> list[str]:
+    """Interfaces that packets are routed from: not lo, no bridge's ports, none of ours."""
+    with Socket(NETLINK_ROUTE) as connection:
+        found = [rtnl.link_state(received) for received in connection.dump(rtnl.get_links())]
+    return [
+        link.name
+        for link in found
+        if link.name != "lo" and not link.master and not link.alias.startswith("cnm:")
+    ]
 
 
 def _routes() -> tuple[IPNetwork, ...]:

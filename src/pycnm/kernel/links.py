@@ -176,10 +176,11 @@ def _differs(
 def _settle(
     session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str
 ) -> Callable[[], None]:
-    """What to do when the name is taken: fine if it is ours, else say whose it isn't."""
+    """What to do when the name is taken: repair what is ours, refuse what isn't."""
 
     def settle() -> None:
-        answer = session.socket(ns).get(rtnl.get_link(name))
+        connection = session.socket(ns)
+        answer = connection.get(rtnl.get_link(name))
         found = rtnl.link_state(answer) if answer else None
         if found is None or not _ours(found, fact.alias, fact.group):
             raise KernelError(
@@ -187,6 +188,14 @@ def _settle(
                 errno.EEXIST,
                 f"an interface {name} that pycnm didn't make is there; rename or remove it",
             )
+        changes: dict[str, int] = {"group": fact.group} if fact.group else {}
+        if fact.master:
+            changes["master"] = index(session, fact, fact.ns, fact.master)
+        if fact.mtu:
+            changes["mtu"] = fact.mtu
+        answers = connection.request([rtnl.set_link(name, **changes)])
+        if answers[0].code:
+            raise refusal(fact, answers[0].code, answers[0].text)
 
     return settle
 

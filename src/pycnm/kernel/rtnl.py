@@ -31,7 +31,7 @@ RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFF_UP = 1
 ORIGIN = 0x63
-"""Our mark on addresses and rules (IFA_PROTO, FRA_PROTOCOL)."""
+"""Our mark on addresses (IFA_PROTO)."""
 _BOOT = 3  # what `ip route add` leaves on routes: nothing to be seen in `ip route`
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
@@ -41,7 +41,7 @@ _VETH_INFO_PEER = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
 _IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 7, 15
-_FRA_SRC, _FRA_TABLE, _FRA_PROTOCOL = 2, 15, 21
+_FRA_SRC, _FRA_TABLE = 2, 15
 _BYTE_MAX = 0xFF
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
 
@@ -311,7 +311,6 @@ def rule(kind: int, source: str, table: int) -> bytes:
     bits = int(length) if length else 8 * len(data)
     header = _RTMSG.pack(family, 0, bits, 0, _byte(table), 0, 0, 1, 0)
     body = header + attribute(_FRA_SRC, data) + u32(_FRA_TABLE, table)
-    body += attribute(_FRA_PROTOCOL, bytes([ORIGIN]))
     return message(kind, NLM_F_CREATE | NLM_F_EXCL if kind == RTM_NEWRULE else 0, body)
 
 

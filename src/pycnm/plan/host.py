@@ -11,7 +11,7 @@ class HostFacts:
     """What the kernel and the files of the host said when they were asked.
 
     Attributes:
-        interfaces: every interface of the host, but lo.
+        interfaces: those that packets are routed from; not lo, nor ours.
         not_forwarding4: those for which IPv4 forwarding is off.
         not_forwarding6: those for which IPv6 forwarding is off (empty without IPv6).
         accepting_ra: those that take router advertisements unless they forward
