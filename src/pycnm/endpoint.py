@@ -101,12 +101,14 @@ class Endpoint:
     @property
     def mac(self) -> EUI | None:
         """Its MAC address."""
-        return self._row().spec.mac
+        mac = self._row().spec.mac
+        return None if mac is None else EUI(mac, dialect=mac.dialect)
 
     @property
     def gateway(self) -> IPAddress | None:
         """The IPv4 next hop it offers for the default route."""
-        return self._row().spec.gateway
+        gateway = self._row().spec.gateway
+        return None if gateway is None else IPAddress(gateway)
 
     @property
     def interface(self) -> str:

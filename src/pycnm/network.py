@@ -85,12 +85,13 @@ class Network:
     @property
     def subnets(self) -> list[IPNetwork]:
         """Its subnets, IPv4 first; none without IPAM."""
-        return [pool.subnet for pool in self._row().spec.pools]
+        return [IPNetwork(pool.subnet) for pool in self._row().spec.pools]
 
     @property
     def gateways(self) -> list[IPAddress]:
         """The addresses set aside for gateways, IPv4 first."""
-        return [pool.gateway for pool in self._row().spec.pools if pool.gateway is not None]
+        pools = self._row().spec.pools
+        return [IPAddress(pool.gateway) for pool in pools if pool.gateway is not None]
 
     @property
     def internal(self) -> bool:

@@ -84,11 +84,21 @@ class Driver:
         return self.option_table.write(self)
 
     def validate(self, network: NetworkSpec, others: Sequence[NetworkSpec]) -> None:
-        """Refuse a network that can't be, or not beside the `others` of this driver.
+        """Refuse a network that can't be, or not beside others.
+
+        Args:
+            network: what it is to be.
+            others: those of this driver on the same `device`, and those of any
+                that own part of a subnet this one is to own.
 
         Raises:
             CNMError: with what would be right.
         """
+
+    def device(self, network: NetworkSpec) -> str:
+        """What of the host networks of this driver may collide over: a bridge, a parent."""
+        del network
+        return ""
 
     def takes_gateway(self, network: NetworkSpec, version: int) -> bool:
         """Whether an address of each subnet is set aside for a gateway by itself."""

@@ -128,10 +128,12 @@ class Bridge(Driver):
             self._beside(network, other)
 
     def _beside(self, network: NetworkSpec, other: NetworkSpec) -> None:
-        theirs = Bridge.from_options(dict(other.options)).bridge(other)
+        theirs = other.name
         reason = ""
-        if theirs == self.bridge(network):
-            reason = "networks have same bridge name"
+        if other.driver == self.name:
+            theirs = Bridge.from_options(dict(other.options)).bridge(other)
+            if theirs == self.bridge(network):
+                reason = "networks have same bridge name"
         for pool in network.pools:
             for their_pool in other.pools:
                 if _overlap(pool, their_pool):
@@ -141,6 +143,10 @@ class Bridge(Driver):
                 f"cannot create network {network.name} ({self.bridge(network)}): conflicts with "
                 f"network {other.name} ({theirs}): {reason}"
             )
+
+    def device(self, network: NetworkSpec) -> str:
+        """Its bridge: no two networks have the same."""
+        return self.bridge(network)
 
     def bridge(self, network: NetworkSpec) -> str:
         """The name of the network's bridge."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pycnm.plan.host import HostFacts
+from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.links import Sysctl
 from pycnm.plan.operation import HOST, Features, Operation, Plan
 from pycnm.plan.rules import Entry, Skeleton
@@ -14,7 +14,7 @@ def plan_rules(facts: HostFacts, owner: str) -> Plan:
     return Plan((Skeleton(owner, first, last),))
 
 
-def plan_forwarding4(facts: HostFacts) -> Plan:
+def plan_forwarding4(uplinks: Uplinks) -> Plan:
     """IPv4 packets taken from interfaces that didn't forward, for our networks only.
 
     Per interface, never `ip_forward`: what comes from an interface listed in
@@ -23,14 +23,14 @@ def plan_forwarding4(facts: HostFacts) -> Plan:
     forwarding on later finds it off and sets its own policy.
     """
     operations: list[Operation] = []
-    for name in facts.not_forwarding4:
+    for name in uplinks.not_forwarding4:
         operations.append(Entry("opened4", (name,)))
         key = f"net/ipv4/conf/{name}/forwarding"
         operations.append(Sysctl(HOST, key, "1", link=name, before="0", optional=True))
     return Plan(tuple(operations))
 
 
-def plan_forwarding6(facts: HostFacts, features: Features) -> Plan:
+def plan_forwarding6(uplinks: Uplinks, features: Features) -> Plan:
     """The same for IPv6, which older kernels can only switch on for all interfaces.
 
     There an interface that forwards stops taking router advertisements unless
@@ -39,14 +39,14 @@ def plan_forwarding6(facts: HostFacts, features: Features) -> Plan:
     if not features.ipv6:
         return Plan()
     operations: list[Operation] = []
-    for name in facts.not_forwarding6:
+    for name in uplinks.not_forwarding6:
         operations.append(Entry("opened6", (name,)))
         if features.force_forwarding:
             key = f"net/ipv6/conf/{name}/force_forwarding"
             operations.append(Sysctl(HOST, key, "1", link=name, before="0", optional=True))
-        elif name in facts.accepting_ra:
+        elif name in uplinks.accepting_ra:
             key = f"net/ipv6/conf/{name}/accept_ra"
             operations.append(Sysctl(HOST, key, "2", link=name, before="1", optional=True))
-    if not features.force_forwarding and not facts.forwards6:
+    if not features.force_forwarding and not uplinks.forwards6:
         operations.append(Sysctl(HOST, "net.ipv6.conf.all.forwarding", "1", before="0"))
     return Plan(tuple(operations))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from pycnm.drivers.base import Driver
 from pycnm.engine import records
 from pycnm.plan.operation import Operation, Plan
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
@@ -94,12 +95,18 @@ class Decision:
 
     # Rows
 
-    def insert_network(self, spec: NetworkSpec) -> int:
+    def insert_network(self, spec: NetworkSpec, driver: Driver) -> int:
         """Record a new network; the row's number."""
         number = self._insert(
-            "INSERT INTO networks (id, name, spec, arriving) VALUES (?, ?, ?, ?)",
-            (spec.id, spec.name, spec.to_json(), self.change),
+            "INSERT INTO networks (id, name, driver, device, spec, arriving) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (spec.id, spec.name, spec.driver, driver.device(spec), spec.to_json(), self.change),
         )
+        if driver.owns_subnets:
+            self.tx.executemany(
+                "INSERT INTO subnets VALUES (?, ?, ?, ?)",
+                [(number, *records.block(pool.subnet)) for pool in spec.pools],
+            )
         self.held.add(Lock.network(number, exclusive=True))
         return number
 

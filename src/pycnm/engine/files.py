@@ -92,8 +92,9 @@ def refresh(engine: Engine, network: int, *, peers: bool) -> None:
     """Write the hosts files anew of those on a network in which processes were started."""
     with engine.reading() as reader:
         rows = reader.execute(
-            "SELECT s.number FROM endpoints e JOIN sandboxes s ON s.number = e.sandbox "
-            "WHERE e.network = ? AND s.used = 1 AND s.leaving IS NULL",
+            # In this order: few sandboxes are used, many may be on the network.
+            "SELECT s.number FROM sandboxes s CROSS JOIN endpoints e "
+            "ON e.sandbox = s.number AND e.network = ? WHERE s.used = 1 AND s.leaving IS NULL",
             (network,),
         ).fetchall()
         for (number,) in rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from pycnm.plan.host import HostFacts
+from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.operation import Features, Operation
 
 T = TypeVar("T")
@@ -23,7 +23,10 @@ class Kernel(Protocol):
         """Device and inode of the host's namespace."""
 
     def facts(self) -> HostFacts:
-        """What is true of the host right now."""
+        """What subnets and ports of the host have to keep off right now."""
+
+    def uplinks(self) -> Uplinks:
+        """The interfaces that packets are routed from, and forwarding on them."""
 
     def run(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
         """Carry out a change, all or nothing."""

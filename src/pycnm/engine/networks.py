@@ -12,6 +12,8 @@ from netaddr import IPAddress, IPNetwork
 
 from pycnm.drivers.base import Driver, Use
 from pycnm.drivers.bridge import DEFAULT_BRIDGE, Bridge
+from pycnm.drivers.host import Host
+from pycnm.drivers.null import Null
 from pycnm.engine import records
 from pycnm.engine.attaching import detach, retire
 from pycnm.engine.decision import NETWORKS, Decision
@@ -55,16 +57,16 @@ def predefine(engine: Engine) -> None:
             "bridge", default, (PoolRequest(4),), True, False, False, False, "default", (), (), ""
         )
         _record(engine, decision, bridge, facts, predefined=True)
-        for name, driver in (("host", "host"), ("none", "null")):
+        for name, driver in (("host", Host()), ("none", Null())):
             spec = NetworkSpec(
                 id=new_id(),
                 name=name,
-                driver=driver,
+                driver=driver.name,
                 ipam="null",
                 predefined=True,
                 created=now(),
             )
-            decision.insert_network(spec)
+            decision.insert_network(spec, driver)
 
     engine.carry_out("first start", [Lock.host(exclusive=True)], decide, durable=True)
 
@@ -142,9 +144,11 @@ def _record(
     ipam = engine.ipam(spec.ipam, decision.tx)
     pools = [_pool(ipam, spec, request.driver, wanted, facts) for wanted in request.pools]
     spec = attrs.evolve(spec, pools=pools)
-    others = [row.spec for row in records.networks(decision.tx) if row.spec.driver == spec.driver]
-    request.driver.validate(spec, others)
-    return NetworkRow(decision.insert_network(spec), spec)
+    driver = request.driver
+    subnets = [pool.subnet for pool in pools] if driver.owns_subnets else []
+    device = driver.device(spec)
+    driver.validate(spec, records.neighbours(decision.tx, driver.name, device, subnets))
+    return NetworkRow(decision.insert_network(spec, driver), spec)
 
 
 def _refuse_taken_name(reader: sqlite3.Connection, name: str) -> None:

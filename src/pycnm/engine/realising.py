@@ -9,8 +9,10 @@ from pycnm.engine.engine import Engine
 from pycnm.engine.records import NetworkRow
 from pycnm.plan.host import HostFacts
 from pycnm.plan.operation import Plan
+from pycnm.store.locks import Lock
 
-_OWNERS = ("host:rules", "host:forwarding4", "host:forwarding6")
+_RULES, _FORWARDING4, _FORWARDING6 = "host:rules", "host:forwarding4", "host:forwarding6"
+_OWNERS = (_RULES, _FORWARDING4, _FORWARDING6)
 _LOOPBACK = (
     "SELECT EXISTS (SELECT 1 FROM ports WHERE network = ? AND leaving IS NULL "
     "AND (address = '0.0.0.0' OR address LIKE '127.%'))"
@@ -61,9 +63,9 @@ def adjust(
         raise Escalate
     if len(plan):
         _need(engine, decision, row.number, driver.needs(row.spec), facts)
-    decision.replace(row.spec.id, plan)
-    if not len(plan):
+    else:
         need_no_more(decision, row.number)
+    decision.replace(row.spec.id, plan)
 
 
 def realise(
@@ -91,22 +93,42 @@ def _need(
     engine: Engine, decision: Decision, number: int, needs: HostNeeds, facts: HostFacts
 ) -> None:
     bits = _bits(needs)
-    plans = (
-        hosting.plan_rules(facts, "cnm"),
-        hosting.plan_forwarding4(facts),
-        hosting.plan_forwarding6(facts, engine.kernel.features),
-    )
-    for bit, (owner, plan) in enumerate(zip(_OWNERS, plans, strict=True)):
-        if not bits >> bit & 1:
-            continue
-        recorded = decision.tx.execute(
-            "SELECT EXISTS (SELECT 1 FROM operations WHERE owner = ? AND leaving IS NULL)",
-            (owner,),
-        ).fetchone()[0]
-        if not (recorded and bit == 0):
-            # Interfaces that came since the last network was made are new here.
-            decision.add(owner, _unrecorded(decision, owner, plan))
+    for bit, owner in enumerate(_OWNERS):
+        if bits >> bit & 1 and not _is_recorded(decision, owner):
+            decision.add(owner, _host_plan(engine, owner, facts))
     decision.update(NETWORKS, number, needs=bits)
+
+
+def _host_plan(engine: Engine, owner: str, facts: HostFacts) -> Plan:
+    """What the networks of a host share, as it is to be now."""
+    if owner == _RULES:
+        return hosting.plan_rules(facts, "cnm")
+    uplinks = engine.kernel.uplinks()
+    if owner == _FORWARDING4:
+        return hosting.plan_forwarding4(uplinks)
+    return hosting.plan_forwarding6(uplinks, engine.kernel.features)
+
+
+def _is_recorded(decision: Decision, owner: str) -> bool:
+    # An empty plan leaves no operation: what counts is that somebody needs it.
+    bit = 1 << _OWNERS.index(owner)
+    (needed,) = decision.tx.execute(
+        "SELECT EXISTS (SELECT 1 FROM networks WHERE needs & ? AND leaving IS NULL)", (bit,)
+    ).fetchone()
+    return bool(needed)
+
+
+def open_new_uplinks(engine: Engine) -> None:
+    """Have packets forwarded from interfaces that came since the first network was made."""
+    facts = engine.kernel.facts()
+
+    def decide(decision: Decision) -> None:
+        for owner in (_FORWARDING4, _FORWARDING6):
+            if _is_recorded(decision, owner):
+                plan = _host_plan(engine, owner, facts)
+                decision.add(owner, _unrecorded(decision, owner, plan))
+
+    engine.carry_out("open uplinks", [Lock.host(exclusive=True)], decide)
 
 
 def _unrecorded(decision: Decision, owner: str, plan: Plan) -> Plan:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
 
 from pycnm.errors import InvalidArgumentError, NotFoundError
 from pycnm.spec import names
@@ -126,6 +126,35 @@ def sandbox_row(reader: Reader, number: int) -> SandboxRow | None:
     """The sandbox of a row, pending or not; None if it is gone."""
     row = reader.execute("SELECT spec, used FROM sandboxes WHERE number = ?", (number,)).fetchone()
     return SandboxRow(number, SandboxSpec.from_json(row[0]), bool(row[1])) if row else None
+
+
+def block(subnet: IPNetwork) -> tuple[int, bytes, bytes]:
+    """Family, first and last address of a subnet, as table `subnets` has them."""
+    first, last = (number.to_bytes(16, "big") for number in (subnet.first, subnet.last))
+    return subnet.version, first, last
+
+
+def neighbours(
+    reader: Reader, driver: str, device: str, subnets: Iterable[IPNetwork]
+) -> list[NetworkSpec]:
+    """The networks that share a device of the same driver, or part of a subnet."""
+    rows = {
+        row
+        for row in reader.execute(
+            "SELECT number, spec FROM networks WHERE driver = ? AND device = ? AND device <> ''",
+            (driver, device),
+        )
+    }
+    for subnet in subnets:
+        version, first, last = block(subnet)
+        rows |= set(
+            reader.execute(
+                "SELECT n.number, n.spec FROM subnets s JOIN networks n ON n.number = s.network "
+                "WHERE s.version = ? AND s.first <= ? AND s.last >= ?",
+                (version, last, first),
+            )
+        )
+    return [NetworkSpec.from_json(spec) for _, spec in sorted(rows)]
 
 
 def network_spec(reader: Reader, number: int) -> NetworkSpec:

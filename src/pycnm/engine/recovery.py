@@ -8,6 +8,7 @@ import attrs
 
 from pycnm.engine import records
 from pycnm.engine.engine import Engine
+from pycnm.engine.realising import open_new_uplinks
 from pycnm.errors import CleanupError, InUseError
 from pycnm.plan.operation import Operation
 from pycnm.spec.objects import EndpointSpec
@@ -159,6 +160,7 @@ def reconcile(engine: Engine) -> list[str]:
         CleanupError: some of it could not be put back.
     """
     troubles = engine.recover()
+    open_new_uplinks(engine)
     broken = [operation for operation, _ in _differences(engine, None)]
     # What hangs on something that is put back went with it, seen or not.
     with engine.reading() as reader:

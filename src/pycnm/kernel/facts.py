@@ -11,7 +11,7 @@ from netaddr import IPAddress, IPNetwork
 from pycnm.kernel import netns, rtnl, sysctl
 from pycnm.kernel.netlink import NETLINK_ROUTE, Socket
 from pycnm.kernel.rules import early_guard
-from pycnm.plan.host import HostFacts
+from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.operation import Features
 
 _SCOPE_LINK = 253
@@ -29,13 +29,22 @@ def probe() -> Features:
 
 
 def read() -> HostFacts:
-    """Read the host that the calling thread is in."""
-    names = _interfaces()
+    """What subnets and ports have to keep off, on the host the calling thread is in."""
+    return HostFacts(
+        routes=_routes(),
+        nameservers=_nameservers(),
+        ephemeral=_ephemeral(),
+        reserved_ports=_reserved(),
+    )
+
+
+def uplinks() -> Uplinks:
+    """The interfaces of the host that the calling thread is in, and forwarding on them."""
     all6 = sysctl.read("net.ipv6.conf.all.forwarding")
     forces = sysctl.read("net.ipv6.conf.lo.force_forwarding") is not None
     forwards6 = all6 not in {None, "0"}
     off4, off6, accepting = [], [], []
-    for name in names:
+    for name in _interfaces():
         if sysctl.read(f"net/ipv4/conf/{name}/forwarding") == "0":
             off4.append(name)
         if all6 is None or forwards6:
@@ -44,17 +53,7 @@ def read() -> HostFacts:
             off6.append(name)
         if sysctl.read(f"net/ipv6/conf/{name}/accept_ra") == "1":
             accepting.append(name)
-    return HostFacts(
-        interfaces=tuple(names),
-        not_forwarding4=tuple(off4),
-        not_forwarding6=tuple(off6),
-        accepting_ra=tuple(accepting),
-        forwards6=forwards6,
-        routes=_routes(),
-        nameservers=_nameservers(),
-        ephemeral=_ephemeral(),
-        reserved_ports=_reserved(),
-    )
+    return Uplinks(tuple(off4), tuple(off6), tuple(accepting), forwards6)
 
 
 def _interfaces() -> list[str]:

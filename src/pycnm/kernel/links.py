@@ -188,14 +188,11 @@ def _settle(
                 errno.EEXIST,
                 f"an interface {name} that pycnm didn't make is there; rename or remove it",
             )
-        changes: dict[str, int] = {"group": fact.group} if fact.group else {}
-        if fact.master:
-            changes["master"] = index(session, fact, fact.ns, fact.master)
-        if fact.mtu:
-            changes["mtu"] = fact.mtu
-        answers = connection.request([rtnl.set_link(name, **changes)])
-        if answers[0].code:
-            raise refusal(fact, answers[0].code, answers[0].text)
+        master = index(session, fact, fact.ns, fact.master) if fact.master else 0
+        repair = rtnl.set_link(name, group=fact.group, master=master, mtu=fact.mtu)
+        answer_to_it = connection.request([repair])[0]
+        if answer_to_it.code:
+            raise refusal(fact, answer_to_it.code, answer_to_it.text)
 
     return settle
 

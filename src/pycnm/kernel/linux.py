@@ -19,7 +19,7 @@ from pycnm.kernel.worker import Workers, run_apart
 from pycnm.plan.operation import HOST, Features, Operation, Plan
 
 if TYPE_CHECKING:
-    from pycnm.plan.host import HostFacts
+    from pycnm.plan.host import HostFacts, Uplinks
 
 T = TypeVar("T")
 _KEPT = 4
@@ -78,8 +78,12 @@ class LinuxKernel:
             return self._features
 
     def facts(self) -> HostFacts:
-        """What is true of the host right now."""
+        """What subnets and ports of the host have to keep off right now."""
         return self._workers.run(lambda: self._at_home(facts.read))
+
+    def uplinks(self) -> Uplinks:
+        """The interfaces that packets are routed from, and forwarding on them."""
+        return self._workers.run(lambda: self._at_home(facts.uplinks))
 
     def run(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
         """Carry out a change: undo some operations, then do others; all or nothing.

@@ -182,15 +182,22 @@ def _shared(mac: str, mtu: int, group: int) -> bytes:
     return body + (u32(IFLA_GROUP, group) if group else b"")
 
 
-def set_link(name: str, *, up: bool | None = None, **changes: int | str) -> bytes:
-    """Change a link that is there: up or down, `alias`, `group`, `master`, `mtu`."""
+def set_link(
+    name: str,
+    *,
+    up: bool | None = None,
+    alias: str = "",
+    group: int = 0,
+    master: int = 0,
+    mtu: int = 0,
+) -> bytes:
+    """Change a link that is there; what isn't given stays as it is."""
     body = _link(flags=IFF_UP if up else 0, change=0 if up is None else IFF_UP)
     body += string(IFLA_IFNAME, name)
-    if "alias" in changes:
-        body += attribute(IFLA_IFALIAS, str(changes["alias"]).encode())
-    for key, number in (("group", IFLA_GROUP), ("master", IFLA_MASTER), ("mtu", IFLA_MTU)):
-        if key in changes:
-            body += u32(number, int(changes[key]))
+    body += attribute(IFLA_IFALIAS, alias.encode()) if alias else b""
+    body += u32(IFLA_GROUP, group) if group else b""
+    body += u32(IFLA_MASTER, master) if master else b""
+    body += u32(IFLA_MTU, mtu) if mtu else b""
     return message(RTM_NEWLINK, 0, body)
 
 

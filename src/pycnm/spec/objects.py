@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Self
 
 import attrs
@@ -65,8 +66,12 @@ class Recorded:
         return json.dumps(plain, separators=(",", ":"))
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def from_json(cls, text: str) -> Self:
         """The value that `to_json` wrote.
+
+        Values are frozen, and read far more often than they change, so the
+        same text gives the same value.
 
         Raises:
             StoreError: the text isn't one.

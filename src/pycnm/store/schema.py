@@ -32,12 +32,27 @@ CREATE TABLE networks (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     name TEXT NOT NULL UNIQUE,
+    -- What it shares with the other networks of its driver: a bridge, a parent.
+    driver TEXT NOT NULL,
+    device TEXT NOT NULL,
     -- What it needs of the host while it is realised: bits of HostNeeds.
     needs INTEGER NOT NULL DEFAULT 0,
     arriving INTEGER,
     leaving INTEGER,
     spec TEXT NOT NULL
 ) STRICT;
+
+CREATE INDEX network_device ON networks (driver, device) WHERE device <> '';
+
+-- The subnets that are a network's own on this host, as 16 bytes, big endian.
+CREATE TABLE subnets (
+    network INTEGER NOT NULL REFERENCES networks (number) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    first BLOB NOT NULL,
+    last BLOB NOT NULL,
+    PRIMARY KEY (version, first, network)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX subnet_network ON subnets (network);
 
 CREATE TABLE sandboxes (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,6 +64,7 @@ CREATE TABLE sandboxes (
     used INTEGER NOT NULL DEFAULT 0,
     spec TEXT NOT NULL
 ) STRICT;
+CREATE INDEX sandbox_used ON sandboxes (used) WHERE used = 1;
 CREATE UNIQUE INDEX sandbox_key ON sandboxes (key) WHERE key <> '';
 
 CREATE TABLE endpoints (

@@ -1,0 +1,449 @@
+"""Hosts, routers and the outside, played by network namespaces; and what is done inside them.
+
+Programs and sockets get into a namespace through a thread that enters it: the
+thread of the test never does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+LIBC = ctypes.CDLL("libc.so.6", use_errno=True)
+RUN_NETNS = Path("/run/netns")
+
+PATIENCE = 5.0
+"""Seconds to wait for what should happen; a busy machine may need them."""
+IMPATIENCE = 0.3
+"""Seconds to wait for what should not."""
+
+
+def call(name, *arguments):
+    """Call a function of libc that returns 0, or raise OSError."""
+    if getattr(LIBC, name)(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+
+
+def within(path, work):
+    """What `work` returns or raises, called by a thread in the namespace at `path`."""
+    outcome = []
+
+    def enter_and_work():
+        try:
+            namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                call("setns", namespace, CLONE_NEWNET)
+            finally:
+                os.close(namespace)
+            outcome.append((work(), None))
+        except BaseException as error:  # noqa: BLE001 - raised by whoever waits
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=enter_and_work, name="test-within", daemon=True)
+    thread.start()
+    thread.join()
+    result, error = outcome.pop()
+    if error is not None:
+        raise error
+    return result
+
+
+def until(question, patience=PATIENCE):
+    """The first true answer to `question`, or the last one when patience is at an end."""
+    deadline = time.monotonic() + patience
+    while not (answer := question()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return answer
+
+
+class Answer(NamedTuple):
+    """What a `Server` told a client: its own label, and whom it sees at the other end."""
+
+    server: str
+    peer: str
+    peer_port: int
+
+
+class Place:
+    """A network namespace, seen from inside."""
+
+    def __init__(self, key, label=""):
+        self.key = str(key)
+        self.label = label or Path(self.key).name
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.label})"
+
+    def do(self, work):
+        return within(self.key, work)
+
+    def popen(self, *argv, **options):
+        return self.do(lambda: subprocess.Popen(argv, **options))
+
+    def run(self, *argv, text=None):
+        """What a program prints; it must succeed."""
+        done = self.do(
+            lambda: subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+        )
+        assert done.returncode == 0, (argv, done.stdout, done.stderr)
+        return done.stdout
+
+    # What there is
+
+    def ip(self, *words):
+        """What `ip -json` shows."""
+        return json.loads(self.run("ip", "-json", "-details", *words) or "[]")
+
+    def batch(self, *lines):
+        """Commands of ip(8), without the word ip."""
+        self.run("ip", "-batch", "-", text="\n".join(lines))
+
+    def interfaces(self):
+        return self.do(lambda: sorted(name for _, name in socket.if_nameindex()))
+
+    def link(self, name):
+        found = [link for link in self.ip("link") if link["ifname"] == name]
+        assert found, f"{self} has no interface {name}, but {self.interfaces()}"
+        return found[0]
+
+    def addresses(self, interface, family=4):
+        """The addresses of an interface, with their prefix lengths, as text."""
+        shown = self.ip(f"-{family}", "address", "show", "dev", interface)
+        infos = [info for link in shown if link for info in link.get("addr_info", ())]
+        return [f"{info['local']}/{info['prefixlen']}" for info in infos if "local" in info]
+
+    def routes(self, family=4, table="main"):
+        """The routes of a table, each without what only decorates it."""
+        dull = {"flags", "metric", "pref", "type", "scope"}
+        shown = self.ip(f"-{family}", "route", "show", "table", table)
+        return [{key: value for key, value in each.items() if key not in dull} for each in shown]
+
+    def ruleset(self):
+        """The nft ruleset as plain values: no handles, no counters, sets in order."""
+        return _plain_rules(json.loads(self.run("nft", "-s", "-j", "list", "ruleset"))["nftables"])
+
+    def tables(self):
+        """Family and name of every nft table."""
+        shown = json.loads(self.run("nft", "-j", "list", "tables"))["nftables"]
+        return sorted((t["table"]["family"], t["table"]["name"]) for t in shown if "table" in t)
+
+    def sysctl(self, key):
+        path = Path("/proc/sys", key if "/" in key else key.replace(".", "/"))
+        return self.do(lambda: path.read_text().strip())
+
+    def set_sysctl(self, **values):
+        """Settings by name, with two underscores for each dot."""
+
+        def write():
+            for key, value in values.items():
+                Path("/proc/sys", key.replace("__", "/")).write_text(str(value))
+
+        self.do(write)
+
+    def settings(self):
+        """Every setting of an interface that decides where its packets may go."""
+        names = ("forwarding", "force_forwarding", "accept_ra", "route_localnet", "disable_ipv6")
+
+        def read():
+            found = {"ip_forward": Path("/proc/sys/net/ipv4/ip_forward").read_text()}
+            for directory in Path("/proc/sys/net").glob("ipv[46]/conf/*"):
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        found[f"{directory}/{name}"] = (directory / name).read_text()
+            return found
+
+        return self.do(read)
+
+    def bound(self):
+        """Protocol and local address, in the kernel's digits, of bound sockets."""
+
+        def read():
+            found = []
+            for kind in ("tcp", "tcp6", "udp", "udp6"):
+                for line in Path("/proc/thread-self/net", kind).read_text().splitlines()[1:]:
+                    words = line.split()
+                    if kind.startswith("udp") or words[3] == "0A":
+                        found.append((kind, words[1]))
+            return sorted(found)
+
+        return self.do(read)
+
+    def picture(self):
+        """Everything here that networks could have changed."""
+        shown = self.ip("address")
+        return {
+            "addresses": {
+                link["ifname"]: sorted(
+                    info["local"] for info in link["addr_info"] if "local" in info
+                )
+                for link in shown
+                if link
+            },
+            "routes": [self.routes(family, "all") for family in (4, 6)],
+            "policy": [self.ip(f"-{family}", "rule") for family in (4, 6)],
+            "ruleset": self.ruleset(),
+            "settings": self.settings(),
+            "bound": self.bound(),
+        }
+
+    # What packets do
+
+    def ping(self, address, patience=PATIENCE):
+        """Whether an echo request is answered; an impatient one is sent just once."""
+        argv = ["ping", "-n", "-q", "-c1", f"-W{patience}", str(address)]
+        done = self.do(lambda: subprocess.run(argv, capture_output=True, check=False))
+        assert done.returncode in {0, 1} or b"unreachable" in done.stderr.lower(), done.stderr
+        return done.returncode == 0
+
+    def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
+        """A socket that lives in this namespace, whoever uses it."""
+        return self.do(lambda: socket.socket(family, kind))
+
+    def connect(self, address, port, *, source=None, patience=PATIENCE):
+        """A TCP connection that is established, or OSError."""
+        family = socket.AF_INET6 if ":" in str(address) else socket.AF_INET
+        client = self.socket(family)
+        try:
+            client.settimeout(patience)
+            if source is not None:
+                client.bind((str(source), 0))
+            client.connect((str(address), port))
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def ask(self, address, port, protocol="tcp", *, source=None, patience=PATIENCE):
+        """What a `Server` answers; None if nobody does."""
+        try:
+            if protocol == "udp":
+                return self._ask_by_datagram(address, port, source, patience)
+            with self.connect(address, port, source=source, patience=patience) as client:
+                client.sendall(b"?\n")
+                return read_answer(client)
+        except OSError:
+            return None
+
+    def _ask_by_datagram(self, address, port, source, patience):
+        family = socket.AF_INET6 if ":" in str(address) else socket.AF_INET
+        with self.socket(family, socket.SOCK_DGRAM) as client:
+            client.settimeout(patience)
+            if source is not None:
+                client.bind((str(source), 0))
+            client.connect((str(address), port))
+            client.send(b"?")
+            return Answer(*json.loads(client.recv(4096)))
+
+    def serve(self, *ports, label=""):
+        """A `Server` on ports such as `80` and `53/udp`, of every address."""
+        return Server(self, label or self.label, ports)
+
+    @contextlib.contextmanager
+    def capture(self, interface, expression=""):
+        """What tcpdump(8) prints of the frames that match, while the block runs."""
+        argv = ["tcpdump", "-lnne", "--immediate-mode", "-i", interface, *expression.split()]
+        process = self.popen(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with process:
+            capture = Capture()
+            reader = threading.Thread(target=capture.read, args=[process.stdout], daemon=True)
+            try:
+                while "listening on" not in (line := process.stderr.readline()):
+                    assert line, f"tcpdump can't listen on {interface}"
+                reader.start()
+                yield capture
+            finally:
+                process.send_signal(signal.SIGINT)
+                if reader.ident is not None:
+                    reader.join()
+
+
+class Capture:
+    """Frames as lines of text."""
+
+    def __init__(self):
+        self.lines = []
+
+    def read(self, stream):
+        for line in stream:
+            self.lines.append(line)  # noqa: PERF402 - one by one, as they come
+
+    def find(self, pattern, patience=PATIENCE):
+        """The match of a regular expression in the first line that has one."""
+
+        def look():
+            return next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
+
+        return until(look, patience)
+
+
+class Server:
+    """Answers every line and every datagram with whom it comes from."""
+
+    def __init__(self, place, label, ports):
+        self._label = label
+        self._selector = selectors.DefaultSelector()
+        self._wake, waker = socket.socketpair()
+        self._selector.register(waker, selectors.EVENT_READ, None)
+        for port in ports:
+            number, _, protocol = str(port).partition("/")
+            kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+            for family, everywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+                self._listen(place.socket(family, kind), everywhere, int(number))
+        self._thread = threading.Thread(target=self._run, name="test-server", daemon=True)
+
+    def _listen(self, listener, everywhere, port):
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((everywhere, port))
+        if listener.type == socket.SOCK_STREAM:
+            listener.listen()
+            self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        else:
+            self._selector.register(listener, selectors.EVENT_READ, self._datagram)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._wake.close()
+        self._thread.join()
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()
+        self._selector.close()
+
+    def _run(self):
+        while True:
+            for key, _ in self._selector.select():
+                if key.data is None:
+                    return
+                with contextlib.suppress(OSError):
+                    key.data(key.fileobj)
+
+    def _accept(self, listener):
+        connection, _ = listener.accept()
+        self._selector.register(connection, selectors.EVENT_READ, self._line)
+
+    def _line(self, connection):
+        try:
+            if connection.recv(4096):
+                connection.sendall(self._answer(connection.getpeername()) + b"\n")
+                return
+        except ConnectionError:
+            pass
+        self._selector.unregister(connection)
+        connection.close()
+
+    def _datagram(self, listener):
+        _, peer = listener.recvfrom(4096)
+        listener.sendto(self._answer(peer), peer)
+
+    def _answer(self, peer):
+        return json.dumps([self._label, peer[0], peer[1]]).encode()
+
+
+def read_answer(client):
+    """The answer of a `Server` to one line."""
+    data = b""
+    while not data.endswith(b"\n"):
+        piece = client.recv(4096)
+        if not piece:
+            raise ConnectionResetError
+        data += piece
+    return Answer(*json.loads(data))
+
+
+class Machine(Place):
+    """A host, a router or the outside: a namespace under a name, with lo up.
+
+    It is no router: the kernel of this machine may give new namespaces its own
+    setting of ip_forward, so it is set here.
+    """
+
+    def __init__(self, name):
+        super().__init__(RUN_NETNS / name, name)
+        self.name = name
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        self.set_sysctl(net__ipv4__ip_forward=0)
+        if Path("/proc/sys/net/ipv6").exists():
+            # Addresses are good at once; nobody else has them.
+            self.set_sysctl(
+                net__ipv6__conf__all__forwarding=0,
+                net__ipv6__conf__all__accept_dad=0,
+                net__ipv6__conf__default__accept_dad=0,
+            )
+        self.batch("link set lo up")
+
+    def wire(self, other, own, others, *, interface="eth0", opposite="eth0"):
+        """A wire to another machine, with addresses such as `192.0.2.1/24` at either end."""
+        self.batch(
+            f"link add {interface} type veth peer name {opposite} netns {other.name}",
+            *(_address(text, interface) for text in own),
+            f"link set {interface} up",
+        )
+        other.batch(
+            *(_address(text, opposite) for text in others),
+            f"link set {opposite} up",
+        )
+
+    def route(self, *routes):
+        """Routes such as `default via 192.0.2.1`."""
+        self.batch(*(f"-{6 if ':' in text else 4} route add {text}" for text in routes))
+
+    def forward(self):
+        """Become a router."""
+        self.set_sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1)
+
+    def remove(self):
+        """Pull its plug; what else keeps the namespace alive is the kernel's affair."""
+        if Path(self.key).exists():
+            subprocess.run(["ip", "netns", "del", self.name], check=True)
+
+
+def inside(sandbox):
+    """The namespace of a sandbox."""
+    return Place(sandbox.key, sandbox.name)
+
+
+def _address(text, interface):
+    return f"address add {text} dev {interface}" + " nodad" * (":" in text)
+
+
+def _plain_rules(items):
+    plain = []
+    for item in items:
+        for kind, body in item.items():
+            if kind == "metainfo":
+                continue
+            kept = {key: value for key, value in body.items() if key != "handle"}
+            if "elem" in kept:
+                kept["elem"] = sorted(kept["elem"], key=json.dumps)
+            plain.append({kind: kept})
+    # Rules stay in their order, which means something; the rest comes in any.
+    return sorted(plain, key=_rank)
+
+
+_RANKS = ("table", "map", "set", "chain", "rule", "element")
+
+
+def _rank(item):
+    ((kind, body),) = item.items()
+    if kind == "rule":
+        text = f"{body['family']} {body['table']} {body['chain']}"
+    else:
+        text = json.dumps(body, sort_keys=True)
+    return _RANKS.index(kind), text
