@@ -145,16 +145,21 @@ class Driver:
         del network, endpoint, sandbox, features
         return Plan()
 
+    def refuse_publishing(self, network: NetworkSpec) -> None:
+        """Raise if ports of the host can't lead to this network.
+
+        Raises:
+            NotSupportedError: with what to do in place of it.
+        """
+        if not self.publishes:
+            raise NotSupportedError(
+                f"networks of driver {self.name} publish no ports, and {network.name} is one; "
+                "connect the sandbox to a bridge network and publish there"
+            )
+
     def plan_port(
         self, network: NetworkSpec, endpoint: EndpointSpec, binding: PortBinding
     ) -> tuple[Operation, ...]:
-        """What the kernel holds for one published port.
-
-        Raises:
-            NotSupportedError: endpoints of this driver publish nothing.
-        """
-        del endpoint, binding
-        raise NotSupportedError(
-            f"networks of driver {self.name} publish no ports, and {network.name} is one; "
-            "connect the sandbox to a bridge network as well"
-        )
+        """What the kernel holds for one published port."""
+        del network, endpoint, binding
+        return ()

@@ -297,6 +297,14 @@ class Bridge(Driver):
             )
         )
 
+    def refuse_publishing(self, network: NetworkSpec) -> None:
+        """An internal network lets nothing in."""
+        if network.internal:
+            raise NotSupportedError(
+                f"network {network.name} is internal: nothing comes in from outside; "
+                "connect the sandbox to a network that isn't, and publish there"
+            )
+
     def plan_port(
         self, network: NetworkSpec, endpoint: EndpointSpec, binding: PortBinding
     ) -> tuple[Operation, ...]:

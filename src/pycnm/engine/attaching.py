@@ -19,6 +19,7 @@ from pycnm.engine.joining import (
     insert,
     interface_name,
     refuse_mismatch,
+    revived,
     specify,
 )
 from pycnm.engine.realising import Escalate, adjust, use_of
@@ -107,7 +108,7 @@ def connect(engine: Engine, network: str, sandbox: str, request: EndpointRequest
             refuse_mismatch(decision.tx, row, into)
             waiting = records.endpoint_named(decision.tx, net, request.name or into.spec.name)
             if waiting is not None and waiting.spec.kept:
-                endpoint = (waiting.spec, waiting.number)
+                endpoint = (revived(waiting.spec, request), waiting.number)
             else:
                 spec = specify(engine, decision, row, request, into.spec.name)
                 endpoint = (spec, insert(decision, row, spec))

@@ -120,6 +120,25 @@ class Engine:
         Raises:
             CNMError: it could not be; nothing is left of it.
         """
+        wanted = list(locks)
+        while True:
+            try:
+                return self._carry_out(verb, wanted, decide, forward=forward, durable=durable)
+            except records.Pending as pending:
+                # Somebody is at work on it: wait for the end, then look again.
+                with self.locks.hold([pending.lock]):
+                    pass
+                self.recover()
+
+    def _carry_out(
+        self,
+        verb: str,
+        locks: Iterable[Lock],
+        decide: Callable[[Decision], T],
+        *,
+        forward: bool,
+        durable: bool,
+    ) -> T:
         with self.locks.hold(locks) as held:
             with self.db.write(durable=durable) as tx:
                 decision = Decision(tx, self._begin(tx, verb, forward=forward), held)

@@ -212,6 +212,29 @@ def _interfaces() -> list[str]:
     return [name for _, name in socket.if_nameindex()]
 
 
+def revived(spec: EndpointSpec, request: EndpointRequest) -> EndpointSpec:
+    """An endpoint whose sandbox went with a reboot, as it is wanted now.
+
+    Raises:
+        AddressInUseError: other addresses are wanted than it has kept.
+    """
+    for wanted, kept in ((request.ip, spec.ip), (request.ip6, spec.ip6)):
+        if wanted is not None and (kept is None or wanted != kept.ip):
+            raise AddressInUseError(
+                f"endpoint {spec.name} has kept its address {kept} since the last boot; connect "
+                "without an address to have it again, or delete that endpoint first"
+            )
+    return attrs.evolve(
+        spec,
+        mac=request.mac or spec.mac,
+        aliases=request.aliases,
+        gateway_priority=request.gateway_priority,
+        link_local_ips=request.link_local_ips,
+        sysctls=request.sysctls,
+        kept=False,
+    )
+
+
 def specify(
     engine: Engine,
     decision: Decision,

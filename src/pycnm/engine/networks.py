@@ -152,8 +152,7 @@ def _record(
 
 
 def _refuse_taken_name(reader: sqlite3.Connection, name: str) -> None:
-    taken = reader.execute("SELECT 1 FROM networks WHERE name = ?", (name,)).fetchone()
-    if taken:
+    if records.taken(reader, "networks", name):
         raise AlreadyExistsError(
             f"network with name {name} already exists; choose another name, or use that one"
         )

@@ -54,6 +54,8 @@ class Chooser:
             PoolExhaustedError: no port of a range is free.
             NotSupportedError: the endpoint has no address of the host address's family.
         """
+        if specs:
+            driver.refuse_publishing(network)
         bindings: list[PortBinding] = []
         for _, members in groupby(in_order(specs), key=lambda spec: spec.group):
             group = list(members)

@@ -12,6 +12,7 @@ from pycnm.errors import InvalidArgumentError, NotFoundError
 from pycnm.spec import names
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
 from pycnm.spec.ports import PortBinding
+from pycnm.store.locks import Lock
 
 Reader = sqlite3.Connection
 
@@ -85,6 +86,33 @@ def sandbox(reader: Reader, reference: object) -> SandboxRow:
 
 class Abandoned(Exception):  # noqa: N818 - not an error: recover, and look again
     """A row whose lock is free is still pending: whoever made it is dead."""
+
+
+class Pending(Exception):  # noqa: N818 - not an error: wait for the lock, and look again
+    """A row is being made or deleted by somebody who holds `lock`."""
+
+    def __init__(self, lock: Lock) -> None:
+        super().__init__(lock)
+        self.lock = lock
+
+
+def taken(reader: Reader, table: str, name: str) -> bool:
+    """Whether a name is another object's.
+
+    Raises:
+        Pending: that object is on its way in or out.
+    """
+    row = reader.execute(
+        f"SELECT number, arriving, leaving FROM {table} WHERE name = ?",  # noqa: S608
+        (name,),
+    ).fetchone()
+    if row is None:
+        return False
+    number, arriving, leaving = row
+    if arriving is not None or leaving is not None:
+        network = Lock.network(number, exclusive=False)
+        raise Pending(network if table == "networks" else Lock.sandbox(number))
+    return True
 
 
 def _current(reader: Reader, table: str, columns: str, what: str, number: int) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from pycnm.engine import records
 from pycnm.engine.engine import Engine
 from pycnm.engine.realising import open_new_uplinks
 from pycnm.errors import CleanupError, InUseError
+from pycnm.kernel import netns
 from pycnm.plan.operation import Operation
 from pycnm.spec.objects import EndpointSpec
 from pycnm.store.locks import Lock
@@ -41,10 +42,11 @@ def settle_in(engine: Engine, host: str) -> list[str]:
         path = records.meta(reader, _HOST) or ""
     if known == present:
         return engine.recover()
-    if known is not None and _lives(known, present, path):
+    living = None if known is None else _living(known, present)
+    if living is not None:
         raise InUseError(
-            f"the state directory {engine.state_dir} belongs to the host at {path}; "
-            f"open it with host={path!r}, or use another directory for this host"
+            f"the state directory {engine.state_dir} belongs to the host at {path or living}; "
+            f"open it with host={path or living!r}, or use another directory for this host"
         )
     troubles = [] if known is None else _reboot(engine)
     with engine.db.write(durable=True) as tx:
@@ -53,16 +55,13 @@ def settle_in(engine: Engine, host: str) -> list[str]:
     return troubles
 
 
-def _lives(known: str, present: str, path: str) -> bool:
-    """Whether the host that was recorded still runs, and is another."""
+def _living(known: str, present: str) -> str | None:
+    """Where the host that was recorded still runs, if it does and is another."""
     boot, _, identity = known.partition(" ")
-    if boot != present.partition(" ")[0] or not path:
-        return False
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return False
-    return f"{found.st_dev}:{found.st_ino}" == identity
+    if boot != present.partition(" ")[0]:
+        return None
+    device, _, inode = identity.partition(":")
+    return netns.somewhere((int(device), int(inode)))
 
 
 def _reboot(engine: Engine) -> list[str]:

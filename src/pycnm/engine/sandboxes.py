@@ -82,7 +82,7 @@ def create(engine: Engine, spec: SandboxSpec, *, own_machine: bool) -> SandboxRo
 
 
 def _refuse_taken(reader: sqlite3.Connection, spec: SandboxSpec) -> None:
-    if reader.execute("SELECT 1 FROM sandboxes WHERE name = ?", (spec.name,)).fetchone():
+    if records.taken(reader, "sandboxes", spec.name):
         raise AlreadyExistsError(
             f"sandbox with name {spec.name} already exists; choose another name, or use that one"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import glob
 import os
 import threading
 from collections.abc import Iterator
@@ -63,6 +64,15 @@ def identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def somewhere(wanted: tuple[int, int]) -> str | None:
+    """A path of the namespace with that device and inode, if any process or file keeps it."""
+    for pattern in (f"{RUN_NETNS}/*", "/proc/[0-9]*/ns/net"):
+        for path in glob.iglob(pattern):
+            if identity(path) == wanted:
+                return path
+    return None
 
 
 def is_namespace(path: str) -> bool:
