@@ -212,40 +212,31 @@ class Place:
         """A socket that lives in this namespace, whoever uses it."""
         return self.do(lambda: socket.socket(family, kind))
 
-    def connect(self, address, port, *, source=None, patience=PATIENCE):
-        """A TCP connection that is established, or OSError."""
-        family = socket.AF_INET6 if ":" in str(address) else socket.AF_INET
-        client = self.socket(family)
+    def connect(self, address, port, protocol="tcp", *, source=("", 0), patience=PATIENCE):
+        """A socket connected to a port, which for TCP means that somebody answered.
+
+        Raises:
+            OSError: nobody did, or it was refused.
+        """
+        kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+        client = self.socket(socket.AF_INET6 if ":" in str(address) else socket.AF_INET, kind)
         try:
             client.settimeout(patience)
-            if source is not None:
-                client.bind((str(source), 0))
+            if any(source):
+                client.bind(source)
             client.connect((str(address), port))
         except BaseException:
             client.close()
             raise
         return client
 
-    def ask(self, address, port, protocol="tcp", *, source=None, patience=PATIENCE):
+    def ask(self, address, port, protocol="tcp", **how):
         """What a `Server` answers; None if nobody does."""
         try:
-            if protocol == "udp":
-                return self._ask_by_datagram(address, port, source, patience)
-            with self.connect(address, port, source=source, patience=patience) as client:
-                client.sendall(b"?\n")
-                return read_answer(client)
+            with self.connect(address, port, protocol, **how) as client:
+                return ask_again(client)
         except OSError:
             return None
-
-    def _ask_by_datagram(self, address, port, source, patience):
-        family = socket.AF_INET6 if ":" in str(address) else socket.AF_INET
-        with self.socket(family, socket.SOCK_DGRAM) as client:
-            client.settimeout(patience)
-            if source is not None:
-                client.bind((str(source), 0))
-            client.connect((str(address), port))
-            client.send(b"?")
-            return Answer(*json.loads(client.recv(4096)))
 
     def serve(self, *ports, label=""):
         """A `Server` on ports such as `80` and `53/udp`, of every address."""
@@ -341,7 +332,7 @@ class Server:
     def _line(self, connection):
         try:
             if connection.recv(4096):
-                connection.sendall(self._answer(connection.getpeername()) + b"\n")
+                connection.sendall(self._answer(connection.getpeername()))
                 return
         except ConnectionError:
             pass
@@ -353,11 +344,12 @@ class Server:
         listener.sendto(self._answer(peer), peer)
 
     def _answer(self, peer):
-        return json.dumps([self._label, peer[0], peer[1]]).encode()
+        return json.dumps([self._label, peer[0], peer[1]]).encode() + b"\n"
 
 
-def read_answer(client):
-    """The answer of a `Server` to one line."""
+def ask_again(client):
+    """What a `Server` answers on a socket that is connected to it."""
+    client.sendall(b"?\n")
     data = b""
     while not data.endswith(b"\n"):
         piece = client.recv(4096)

@@ -1,22 +1,14 @@
-"""What a command takes: the values its help, its parsing and its completion are made from."""
+"""What a command takes: the values that parsing, help and completion are made from."""
 
 from __future__ import annotations
 
 import enum
-import importlib
-from collections.abc import Callable, Mapping
-from typing import Any, cast
 
 import attrs
 
-OWN_FAILURE = 1
-MISUSE = 2
-RUN_FAILURE = 125
-"""What `run` and `exec` exit with when it is not the command's own status, as Docker's do."""
-
 
 class Kind(enum.Enum):
-    """How often a flag may be given, and what its values are."""
+    """How often a flag may be given, and what follows it; the value is Docker's word in help."""
 
     SWITCH = ""
     TEXT = "string"
@@ -29,13 +21,13 @@ class Kind(enum.Enum):
 class Known(enum.Enum):
     """What the shell may offer for a word."""
 
+    NOTHING = enum.auto()
+    FILES = enum.auto()
     NETWORKS = enum.auto()
     SANDBOXES = enum.auto()
     OBJECTS = enum.auto()
     DRIVERS = enum.auto()
     IPAMS = enum.auto()
-    FILES = enum.auto()
-    NOTHING = enum.auto()
 
 
 @attrs.frozen
@@ -45,8 +37,7 @@ class Flag:
     Attributes:
         name: without its dashes; `also` are other spellings of it.
         short: its letter.
-        words: the words that may follow, where there are few.
-        known: what else the shell may offer.
+        known: what the shell may offer for its value, besides `words`.
     """
 
     name: str
@@ -54,18 +45,13 @@ class Flag:
     kind: Kind = Kind.TEXT
     short: str = ""
     also: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
     known: Known = Known.NOTHING
-
-    @property
-    def shown(self) -> str:
-        """How the flag is written."""
-        return f"--{self.name}"
+    words: tuple[str, ...] = ()
 
 
 @attrs.frozen
 class Operand:
-    """A word that is no flag, or, if `many`, all the words that are left."""
+    """A word that is no flag; with `many`, one or more of them."""
 
     name: str
     known: Known = Known.NOTHING
@@ -74,6 +60,7 @@ class Operand:
     many: bool = False
 
     def __str__(self) -> str:
+        """How a usage line shows it."""
         text = f"[{self.name}]" if self.optional else self.name
         return f"{text} [{self.name}...]" if self.many else text
 
@@ -84,10 +71,11 @@ class Command:
 
     Attributes:
         name: the word that calls it; `also` are others.
-        example: how it is used.
         handler: `module:function`, imported when the words have been understood.
-        runs: what follows its last operand is somebody else's command, with its own flags.
-        failure: what it exits with when it fails, and `misuse` when the words are wrong.
+        example: how it is used.
+        details: what the summary doesn't say.
+        runs: its last operand is a command of somebody else's, with flags of its own.
+        failure: its exit status when it fails; `misuse` when the words are wrong.
     """
 
     name: str
@@ -99,77 +87,28 @@ class Command:
     also: tuple[str, ...] = ()
     details: str = ""
     runs: bool = False
-    failure: int = OWN_FAILURE
-    misuse: int = MISUSE
-
-    def __call__(self, arguments: Arguments) -> int:
-        """Do it; its exit status."""
-        module, _, function = self.handler.partition(":")
-        handler = getattr(importlib.import_module(module), function)
-        return cast("int", handler(arguments))
+    failure: int = 1
+    misuse: int = 2
 
 
 @attrs.frozen
 class Group:
-    """Commands under one word."""
+    """Commands under one word.
+
+    Attributes:
+        flags: what all of them take, before or after their own words.
+    """
 
     name: str
     summary: str
     commands: tuple[Command | Group, ...]
     example: str
+    flags: tuple[Flag, ...] = ()
+    also: tuple[str, ...] = ()
 
     def find(self, word: str) -> Command | Group | None:
         """The command that a word calls."""
         for command in self.commands:
-            if word == command.name or (isinstance(command, Command) and word in command.also):
+            if word == command.name or word in command.also:
                 return command
         return None
-
-
-@attrs.frozen
-class Arguments:
-    """What the words of a command line say.
-
-    Attributes:
-        values: of the flags that were given, by name: a bool, a number, a text,
-            a list of texts, or a mapping, as the flag's kind says.
-        operands: the words that are no flags.
-    """
-
-    values: Mapping[str, Any]
-    operands: tuple[str, ...] = ()
-
-    def switch(self, name: str, *, default: bool = False) -> bool:
-        """Whether a switch is on."""
-        return cast("bool", self.values.get(name, default))
-
-    def text(self, name: str) -> str | None:
-        """The value of a flag; None if it wasn't given."""
-        return cast("str | None", self.values.get(name))
-
-    def number(self, name: str) -> int:
-        """The number a flag was given, or 0."""
-        return cast("int", self.values.get(name, 0))
-
-    def texts(self, name: str) -> list[str]:
-        """The values of a flag that may be given more than once."""
-        return cast("list[str]", self.values.get(name, []))
-
-    def pairs(self, name: str) -> dict[str, str]:
-        """The values of a flag that are written `key=value`."""
-        return cast("dict[str, str]", self.values.get(name, {}))
-
-
-Handler = Callable[[Arguments], int]
-
-
-class MisuseError(Exception):
-    """The words of the command line make no sense; the message says what would.
-
-    Attributes:
-        status: what to exit with.
-    """
-
-    def __init__(self, message: str, status: int = MISUSE) -> None:
-        super().__init__(message)
-        self.status = status

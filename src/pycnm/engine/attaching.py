@@ -22,7 +22,7 @@ from pycnm.engine.joining import (
     revived,
     specify,
 )
-from pycnm.engine.realising import Escalate, adjust, use_of
+from pycnm.engine.realising import Escalate, adjust, refitted, use_of
 from pycnm.engine.records import Abandoned, EndpointRow, NetworkRow, SandboxRow
 from pycnm.errors import InUseError, InvalidArgumentError, NotFoundError, PortInUseError
 from pycnm.plan.host import HostFacts
@@ -75,8 +75,7 @@ def create(engine: Engine, network: str, request: EndpointRequest) -> str:
         number = records.network(reader, network).number
 
     def decide(decision: Decision, facts: HostFacts | None) -> str:
-        del facts
-        row = records.network_by_number(decision.tx, number)
+        row = refitted(engine, decision, records.network_by_number(decision.tx, number), facts)
         if not request.name:
             raise InvalidArgumentError("an endpoint without a sandbox needs a name; give one")
         spec = specify(engine, decision, row, request, request.name)
@@ -103,7 +102,7 @@ def connect(engine: Engine, network: str, sandbox: str, request: EndpointRequest
 
     def choose(avoid: Sequence[int]) -> str:
         def decide(decision: Decision, facts: HostFacts | None) -> str:
-            row = records.network_by_number(decision.tx, net)
+            row = refitted(engine, decision, records.network_by_number(decision.tx, net), facts)
             into = records.sandbox_by_number(decision.tx, box)
             refuse_mismatch(decision.tx, row, into)
             waiting = records.endpoint_named(decision.tx, net, request.name or into.spec.name)

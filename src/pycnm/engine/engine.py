@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pycnm.drivers.registry import driver_class, ipam_class
 from pycnm.engine import records
 from pycnm.engine.decision import Decision
-from pycnm.errors import CNMError, StoreError
+from pycnm.errors import CNMError, InUseError, StoreError
 from pycnm.ipam.base import IPAM
 from pycnm.ipam.ledger import Ledger
 from pycnm.plan.operation import Operation, Plan
@@ -128,7 +128,11 @@ class Engine:
                 # Somebody is at work on it: wait for the end, then look again.
                 with self.locks.hold([pending.lock]):
                     pass
-                self.recover()
+                troubles = self.recover()
+                if troubles:
+                    raise InUseError(
+                        f"it is half-made, and can't be taken back yet: {troubles[0]}"
+                    ) from None
 
     def _carry_out(
         self,

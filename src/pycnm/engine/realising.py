@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import attrs
+
 from pycnm.drivers import hosting
 from pycnm.drivers.base import HostNeeds, Use
+from pycnm.engine import records
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.records import NetworkRow
+from pycnm.ipam.base import ADDRESS_TYPE, GATEWAY
 from pycnm.plan.host import HostFacts
 from pycnm.plan.operation import Plan
+from pycnm.spec.objects import Pool
 from pycnm.store.locks import Lock
 
 _RULES, _FORWARDING4, _FORWARDING6 = "host:rules", "host:forwarding4", "host:forwarding6"
@@ -66,6 +71,55 @@ def adjust(
     else:
         need_no_more(decision, row.number)
     decision.replace(row.spec.id, plan)
+
+
+def refitted(
+    engine: Engine, decision: Decision, row: NetworkRow, facts: HostFacts | None
+) -> NetworkRow:
+    """A network as its first endpoint finds it.
+
+    The subnet of the default network is chosen when the state directory is
+    made, long before anything uses it.  If the host has a route there by now,
+    and nobody has an address in it yet, another one is chosen.
+    """
+    (used,) = decision.tx.execute(
+        "SELECT EXISTS (SELECT 1 FROM endpoints WHERE network = ?)", (row.number,)
+    ).fetchone()
+    if not row.spec.predefined or used or not row.spec.pools:
+        return row
+    if facts is None:
+        raise Escalate
+    if not any(_clash(pool, facts) for pool in row.spec.pools):
+        return row
+    ipam = engine.ipam(row.spec.ipam, decision.tx)
+    pools = []
+    for pool in row.spec.pools:
+        lease = ipam.request_pool(
+            ipam.default_address_spaces()[0],
+            v6=pool.version == 6,  # noqa: PLR2004 - IPv6
+            exclude=(*facts.routes, *facts.nameservers),
+        )
+        gateway = ipam.request_address(lease.pool_id, None, {ADDRESS_TYPE: GATEWAY})
+        ipam.release_pool(pool.pool_id)
+        pools.append(Pool(lease.pool_id, lease.pool, gateway=gateway and gateway.address.ip))
+    spec = attrs.evolve(row.spec, pools=pools)
+    # Not a part of the change: the choice stands, whatever becomes of the endpoint.
+    decision.tx.execute(
+        "UPDATE networks SET spec = ? WHERE number = ?", (spec.to_json(), row.number)
+    )
+    decision.tx.execute("DELETE FROM subnets WHERE network = ?", (row.number,))
+    decision.tx.executemany(
+        "INSERT INTO subnets VALUES (?, ?, ?, ?)",
+        [(row.number, *records.block(pool.subnet)) for pool in pools],
+    )
+    return NetworkRow(row.number, spec)
+
+
+def _clash(pool: Pool, facts: HostFacts) -> bool:
+    return any(
+        route.version == pool.version and (route in pool.subnet or pool.subnet in route)
+        for route in facts.routes
+    )
 
 
 def realise(

@@ -1,0 +1,252 @@
+"""The words of a command line, understood as Docker's commands understand theirs.
+
+`--flag value` and `--flag=value`; `-f value`, `-fvalue` and `-f=value`; letters
+joined (`-it`); a switch takes a value only with `=`; flags may follow operands,
+except where a command of somebody else's begins; `--` ends them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn, cast
+
+import attrs
+
+from pycnm.cli.command import Command, Flag, Group, Kind
+
+_SWITCH = {
+    **dict.fromkeys(("1", "t", "T", "true", "True", "TRUE"), True),
+    **dict.fromkeys(("0", "f", "F", "false", "False", "FALSE"), False),
+}
+_NUMBER = re.compile(r"[-+]?[0-9]{1,10}")
+
+
+class MisuseError(Exception):
+    """The words make no sense; the message says what would.
+
+    Attributes:
+        status: what to exit with.
+        flag: the flag whose value is missing, if that is what is wrong.
+    """
+
+    def __init__(self, message: str, status: int, flag: Flag | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.flag = flag
+
+
+@attrs.frozen
+class Arguments:
+    """What was given to a command.
+
+    Attributes:
+        values: of the flags that were given, by name, in the type of their kind.
+        operands: the words that are no flags.
+    """
+
+    values: Mapping[str, Any]
+    operands: tuple[str, ...] = ()
+
+    def switch(self, name: str, *, default: bool = False) -> bool:
+        """Whether a switch is on."""
+        return cast("bool", self.values.get(name, default))
+
+    def text(self, name: str) -> str | None:
+        """The value of a flag; None if it wasn't given."""
+        return cast("str | None", self.values.get(name))
+
+    def number(self, name: str) -> int:
+        """The number that a flag was given, or 0."""
+        return cast("int", self.values.get(name, 0))
+
+    def texts(self, name: str) -> list[str]:
+        """The values of a flag that may be given more than once."""
+        return cast("list[str]", self.values.get(name, []))
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """The values of a flag that are written `key=value`."""
+        return cast("dict[str, str]", self.values.get(name, {}))
+
+
+@attrs.frozen
+class Request:
+    """A command line, understood.
+
+    Attributes:
+        path: the words that call the command, `cnm` first.
+        command: a group where no command of it was named.
+        flags: every flag that may be given here.
+    """
+
+    path: tuple[str, ...]
+    command: Command | Group
+    flags: tuple[Flag, ...]
+    arguments: Arguments
+
+    @property
+    def title(self) -> str:
+        """What was called, in words."""
+        return " ".join(self.path)
+
+    def refuse(self, message: str, flag: Flag | None = None) -> NoReturn:
+        """Say what is wrong, and where help is.
+
+        Raises:
+            MisuseError: always.
+        """
+        status = self.command.misuse if isinstance(self.command, Command) else 2
+        raise MisuseError(f"{message}; see `{self.title} --help`", status, flag)
+
+
+def read(root: Group, words: Sequence[str]) -> Request:
+    """What a command line asks for.  How many operands there are is not checked.
+
+    Raises:
+        MisuseError: an unknown flag or command, or a value that a flag can't have.
+    """
+    request = Request((root.name,), root, root.flags, Arguments({}))
+    rest = list(words)
+    while True:
+        values, rest = _flags(request, rest)
+        request = attrs.evolve(request, arguments=Arguments(values, tuple(rest)))
+        if isinstance(request.command, Command) or not rest or "help" in values:
+            return request
+        found = request.command.find(rest[0])
+        if found is None:
+            names = [command.name for command in request.command.commands]
+            request.refuse(f"unknown command: {request.title} {rest[0]}{_nearest(rest[0], names)}")
+        request = attrs.evolve(
+            request,
+            path=(*request.path, found.name),
+            command=found,
+            flags=(*found.flags, *request.flags),
+        )
+        del rest[0]
+
+
+def check_operands(request: Request, command: Command) -> None:
+    """Refuse too few operands, and too many.
+
+    Raises:
+        MisuseError: they are.
+    """
+    given = len(request.arguments.operands)
+    needed = [operand for operand in command.operands if not operand.optional]
+    usage = f"usage: {request.title} {' '.join(map(str, command.operands))}".rstrip()
+    if given < len(needed):
+        request.refuse(f"{request.title} needs {needed[given].name}; {usage}")
+    many = bool(command.operands) and command.operands[-1].many
+    if given > len(command.operands) and not many:
+        extra = request.arguments.operands[len(command.operands)]
+        request.refuse(f"one word too many for {request.title}: {extra!r}; {usage}")
+
+
+def _flags(request: Request, words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The values of the flags among the words, with those known already; the other words."""
+    values = dict(request.arguments.values)
+    command = request.command
+    runs = isinstance(command, Command) and command.runs
+    operands: list[str] = []
+    stop = runs or isinstance(command, Group)
+    for flag, text in _split(request, words, stop=stop):
+        if flag is None:
+            operands.append(text)
+        else:
+            values[flag.name] = _value(request, flag, text, values.get(flag.name))
+    before = len(command.operands) - 1 if isinstance(command, Command) and runs else 0
+    if before and operands[before : before + 1] == ["--"]:
+        del operands[before]
+    return values, operands
+
+
+def _split(
+    request: Request, words: list[str], *, stop: bool
+) -> Iterator[tuple[Flag | None, str]]:
+    """Flags with the text of their values, and operands, which have no flag."""
+    waiting = iter(words)
+    for word in waiting:
+        if word == "--" or (stop and (not word.startswith("-") or word == "-")):
+            if word != "--":
+                yield None, word
+            yield from ((None, rest) for rest in waiting)
+        elif word.startswith("--"):
+            name, equals, text = word[2:].partition("=")
+            flag = _named(request, name)
+            yield flag, text if equals else _following(request, flag, word, waiting)
+        elif word.startswith("-") and word != "-":
+            yield from _letters(request, word[1:], waiting)
+        else:
+            yield None, word
+
+
+def _letters(
+    request: Request, letters: str, waiting: Iterator[str]
+) -> Iterator[tuple[Flag, str]]:
+    while letters:
+        flag = _lettered(request, letters[0], letters)
+        letters = letters[1:]
+        if letters.startswith("="):
+            yield flag, letters[1:]
+            return
+        if flag.kind is not Kind.SWITCH and letters:
+            yield flag, letters
+            return
+        yield flag, _following(request, flag, f"-{flag.short}", waiting)
+
+
+def _named(request: Request, name: str) -> Flag:
+    for flag in request.flags:
+        if name == flag.name or name in flag.also:
+            return flag
+    names = [flag.name for flag in request.flags]
+    request.refuse(f"unknown flag: --{name}{_nearest(name, names, '--')}")
+
+
+def _lettered(request: Request, letter: str, letters: str) -> Flag:
+    for flag in request.flags:
+        if letter == flag.short:
+            return flag
+    request.refuse(f"unknown shorthand flag: {letter!r} in -{letters}")
+
+
+def _following(request: Request, flag: Flag, word: str, waiting: Iterator[str]) -> str:
+    """The next word, for a flag that needs one."""
+    if flag.kind is Kind.SWITCH:
+        return "true"
+    for text in waiting:
+        return text
+    request.refuse(f"flag needs an argument: {word}", flag)
+
+
+def _value(request: Request, flag: Flag, text: str, before: Any) -> object:
+    """What a flag is worth now that it is given `text`, after what it was worth."""
+    match flag.kind:
+        case Kind.SWITCH:
+            if text not in _SWITCH:
+                request.refuse(_invalid(flag, text, "true or false"))
+            return _SWITCH[text]
+        case Kind.NUMBER:
+            if not _NUMBER.fullmatch(text):
+                request.refuse(_invalid(flag, text, "a whole number"))
+            return int(text)
+        case Kind.TEXTS:
+            return [*(before or []), text]
+        case Kind.COMMAS:
+            return [*(before or []), *text.split(",")]
+        case Kind.PAIRS:
+            key, _, value = text.partition("=")
+            return {**(before or {}), key: value}
+        case Kind.TEXT:
+            return text
+
+
+def _invalid(flag: Flag, text: str, right: str) -> str:
+    return f"invalid argument {text[:60]!r} for --{flag.name}: it should be {right}"
+
+
+def _nearest(word: str, known: list[str], dashes: str = "") -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - on the way of an error
+
+    close = get_close_matches(word, known, n=1)
+    return f" (did you mean {dashes}{close[0]}?)" if close else ""

@@ -1,0 +1,261 @@
+"""The agent of a state directory, as its clients see it: found, started on need, asked.
+
+The agent (`pycnm.agent`) is one process per state directory.  It is started
+when something is asked of it that must be done, and nobody serves the socket;
+it ends by itself.  Requests and answers are JSON, one object a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from pycnm.errors import PermissionDeniedError, StoreError
+
+SOCKET = "agent.sock"
+READY = b"ready\n"
+DIALECT = 1
+"""Raised when requests change: an agent that speaks another dialect gives way."""
+
+_PATIENCE = 10.0
+_PAUSE = 0.005
+_IDLE = 4
+
+
+class Agent:
+    """Whoever serves a state directory; for any number of threads.
+
+    What it is asked must be repeatable: a request that was cut short is made again.
+    """
+
+    def __init__(self, state_dir: Path | None) -> None:
+        self._state_dir = state_dir
+        self._become()
+
+    def _become(self) -> None:
+        self._pid = os.getpid()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._starting = threading.Lock()
+        self._idle: list[socket.socket] = []
+
+    def ask(self, service: str, request: dict[str, Any], *, start: bool) -> dict[str, Any] | None:
+        """The answer of a service of the agent; None if there is no agent and `start` is false.
+
+        The calling thread must be in the namespace of the host: an agent that
+        is started is born there, and one that lives elsewhere gives way.
+
+        Raises:
+            PermissionDeniedError: the socket is not the caller's.
+            StoreError: the agent can't be started, or doesn't answer.
+        """
+        head = {"service": service, "dialect": DIALECT, "host": namespace("thread-self")}
+        line = json.dumps({**head, **request}).encode() + b"\n"
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            stream = self._take() or self._reach(deadline, start=start)
+            if stream is None:
+                return None
+            answer = self._exchange(stream, line)
+            # One that ended, or was killed, since it was last asked is no failure:
+            # the next one takes over what is recorded.
+            if answer and answer.get("error") != errno.ESTALE:
+                self._give(stream)
+                return answer
+            stream.close()
+            time.sleep(_PAUSE if answer else 0)
+        raise self._mute()
+
+    def close(self) -> None:
+        """Hang up; the agent stays while it has something to do."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for stream in idle:
+            stream.close()
+
+    def _take(self) -> socket.socket | None:
+        if self._pid != os.getpid():
+            # A child of fork(2) must not talk into its parent's conversations.
+            for stream in self._idle:
+                stream.close()
+            self._become()
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _give(self, stream: socket.socket) -> None:
+        with self._lock:
+            if len(self._idle) < _IDLE and not self._closed:
+                self._idle.append(stream)
+                return
+        stream.close()
+
+    def _exchange(self, stream: socket.socket, line: bytes) -> dict[str, Any]:
+        """The answer to a line; empty if the agent hung up."""
+        data = b""
+        try:
+            stream.sendall(line)
+            while not data.endswith(b"\n"):
+                piece = stream.recv(1 << 16)
+                if not piece:
+                    return {}
+                data += piece
+            return dict(json.loads(data))
+        except ConnectionError:
+            return {}
+        except (TimeoutError, ValueError) as error:
+            stream.close()
+            raise self._mute() from error
+
+    def _mute(self) -> StoreError:
+        return StoreError(
+            f"the agent of {self._state_dir} doesn't answer; end it, and the next one takes over"
+        )
+
+    # Reaching it
+
+    def _reach(self, deadline: float, *, start: bool) -> socket.socket | None:
+        while (stream := self._connect()) is None and start:
+            if time.monotonic() > deadline:
+                raise self._mute()
+            with self._starting:
+                stream = self._connect()
+                if stream is not None:
+                    break
+                self._start()
+        return stream
+
+    def _connect(self) -> socket.socket | None:
+        if self._state_dir is None:
+            raise StoreError("no agent without a state directory; give the Controller one")
+        try:
+            directory = os.open(self._state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(
+                f"the state directory {self._state_dir} can't be used: {error.strerror}"
+            ) from error
+        try:
+            return connect(directory, _PATIENCE)
+        except PermissionError as error:
+            raise PermissionDeniedError(
+                f"not allowed to speak to the agent of {self._state_dir}; run as root"
+            ) from error
+        finally:
+            os.close(directory)
+
+    def _start(self) -> None:
+        """Start the agent in the namespace of this thread, and wait until it is ready."""
+        if not os.path.isabs(sys.executable or ""):
+            raise StoreError(
+                "the agent can't be started: sys.executable doesn't name this Python; set it"
+            )
+        ready, told = os.pipe()
+        try:
+            pid = _spawn(["--state-dir", str(self._state_dir), "--ready-fd", "2"], told)
+            os.close(told)
+            told = -1
+            words = _hear(ready)
+            if not words.endswith(READY):
+                # It may hang; once it has forked, this only ends what waits to be reaped.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        finally:
+            os.close(ready)
+            if told >= 0:
+                os.close(told)
+        if not words.endswith(READY):
+            lines = words.decode(errors="replace").split("\n")
+            reason = next((text for text in reversed(lines) if text.strip()), "it gave no reason")
+            raise StoreError(f"the agent of {self._state_dir} can't run: {reason.strip()}")
+
+
+def namespace(process: str) -> list[int]:
+    """What tells the network namespace of a process (or "thread-self") from others."""
+    status = os.stat(f"/proc/{process}/ns/net")
+    return [status.st_dev, status.st_ino]
+
+
+def connect(directory: int, patience: float) -> socket.socket | None:
+    """A connection to the agent of an open directory; None if nobody serves it."""
+    deadline = time.monotonic() + patience
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        stream.settimeout(patience)
+        while True:
+            try:
+                # By descriptor: the path may be longer than sun_path takes.
+                stream.connect(f"/proc/self/fd/{directory}/{SOCKET}")
+            except BlockingIOError:
+                # So many are in the queue that there is no place for another.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return stream
+    except (FileNotFoundError, ConnectionError):
+        stream.close()
+        return None
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _spawn(arguments: list[str], told: int) -> int:
+    """Start the agent's program with `told` as its stderr; its pid.
+
+    By posix_spawn(3): it leaves the caller's signal handlers alone, undoes for
+    the agent what the caller's thread has blocked, and starts it in the network
+    namespace of this very thread.
+    """
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-P", "-m", "pycnm.agent", *arguments],
+        _environment(),
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, told, 2),
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        ],
+        setsigmask=[],
+        setsigdef=sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}),
+    )
+
+
+def _environment() -> dict[str, str]:
+    """What the agent needs to find this very package, and nothing more.
+
+    The standard library goes first: among the packages there may be one with
+    the name of a module of it.
+    """
+    package = Path(__file__).resolve().parents[2]
+    places = [str(Path(os.__file__).resolve().parent), str(package)]
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": os.pathsep.join(places)}
+
+
+def _hear(ready: int) -> bytes:
+    """What the agent says until it is ready, has ended, or patience has."""
+    deadline = time.monotonic() + _PATIENCE
+    poll = select.poll()
+    poll.register(ready, select.POLLIN)
+    words = b""
+    while not words.endswith(READY):
+        left = deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            return words + b"it hasn't become ready in time\n"
+        piece = os.read(ready, 1 << 16)
+        if not piece:
+            break
+        words += piece
+    return words
