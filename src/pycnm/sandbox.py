@@ -73,7 +73,10 @@ class Sandbox:
     def key(self) -> str:
         """The path of its namespace."""
         spec = self._row().spec
-        return "/proc/self/ns/net" if spec.is_host else spec.key
+        if not spec.is_host:
+            return spec.key
+        with self._engine.reading() as reader:
+            return records.meta(reader, "host") or "/proc/self/ns/net"
 
     @property
     def labels(self) -> dict[str, str]:

@@ -65,8 +65,12 @@ class Arguments:
         return cast("list[str]", self.values.get(name, []))
 
     def pairs(self, name: str) -> dict[str, str]:
-        """The values of a flag that are written `key=value`."""
+        """The values of a flag that are written `key=value`; of a key, the last."""
         return cast("dict[str, str]", self.values.get(name, {}))
+
+    def filters(self) -> dict[str, list[str]]:
+        """What is filtered by, with all the values of a key."""
+        return cast("dict[str, list[str]]", self.values.get("filter", {}))
 
 
 @attrs.frozen
@@ -237,8 +241,24 @@ def _value(request: Request, flag: Flag, text: str, before: Any) -> object:
         case Kind.PAIRS:
             key, _, value = text.partition("=")
             return {**(before or {}), key: value}
+        case Kind.FILTERS:
+            return _filtered(request, flag, text, before or {})
+        case Kind.CHOICE:
+            if text not in flag.words:
+                hint = "; let jq(1) do what a Go template does" if "{{" in text else ""
+                request.refuse(_invalid(flag, text, " or ".join(flag.words)) + hint)
+            return text
         case Kind.TEXT:
             return text
+
+
+def _filtered(
+    request: Request, flag: Flag, text: str, before: dict[str, list[str]]
+) -> dict[str, list[str]]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        request.refuse(_invalid(flag, text, "KEY=VALUE, such as driver=bridge"))
+    return {**before, key: [*before.get(key, []), value]}
 
 
 def _invalid(flag: Flag, text: str, right: str) -> str:

@@ -16,6 +16,8 @@ class Kind(enum.Enum):
     TEXTS = "list"
     COMMAS = "strings"
     PAIRS = "map"
+    CHOICE = "word"
+    FILTERS = "filter"
 
 
 class Known(enum.Enum):
@@ -37,7 +39,8 @@ class Flag:
     Attributes:
         name: without its dashes; `also` are other spellings of it.
         short: its letter.
-        known: what the shell may offer for its value, besides `words`.
+        words: what its value may be, or how it may begin, where that is known;
+            `known` is what else the shell may offer.
     """
 
     name: str

@@ -254,7 +254,10 @@ class Bridge(Driver):
         sandbox: SandboxSpec,
         features: Features,
     ) -> Plan:
-        """The guard, the pair, what is inside; the port comes up last of its end."""
+        """The guard, the pair, what is inside.
+
+        Where the guard can be there before the port, the port is born up.
+        """
         ns, inside, outside = sandbox.key, endpoint.interface, endpoint.host_interface
         guard = Guard(
             self.guard_table(network),
@@ -273,7 +276,14 @@ class Bridge(Driver):
             mtu=self.mtu,
             group=network.group,
             alias=endpoint.alias,
+            up=features.early_guard,
         )
+        # The port belongs to the bridge and has no address of any family.
+        silent = Sysctl(HOST, f"net/ipv6/conf/{outside}/disable_ipv6", "1", outside, optional=True)
+        if features.early_guard:
+            port: tuple[Operation, ...] = (guard, pair, silent)
+        else:
+            port = (pair, guard, silent, Up(HOST, outside))
         settings: list[Operation] = []
         if endpoint.ip6 is not None:
             settings.append(_inside(ns, inside, "ipv6", "disable_ipv6", "0"))
@@ -285,10 +295,7 @@ class Bridge(Driver):
         ]
         return Plan(
             (
-                *((guard, pair) if features.early_guard else (pair, guard)),
-                # The port belongs to the bridge and has no address of any family.
-                Sysctl(HOST, f"net/ipv6/conf/{outside}/disable_ipv6", "1", outside, optional=True),
-                Up(HOST, outside),
+                *port,
                 *settings,
                 *(Address(ns, inside, str(address)) for address in endpoint.addresses),
                 *(Address(ns, inside, address) for address in endpoint.link_local_ips),

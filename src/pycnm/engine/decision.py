@@ -39,8 +39,8 @@ class Decision:
 
     @property
     def undo(self) -> tuple[Operation, ...]:
-        """What is to be undone, in that order."""
-        return Plan(tuple(self._dropped)).undoing()
+        """What is to be undone, in the order in which it was done."""
+        return tuple(self._dropped)
 
     @property
     def do(self) -> tuple[Operation, ...]:

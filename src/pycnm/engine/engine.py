@@ -21,7 +21,7 @@ from pycnm.engine.decision import Decision
 from pycnm.errors import CNMError, InUseError, StoreError
 from pycnm.ipam.base import IPAM
 from pycnm.ipam.ledger import Ledger
-from pycnm.plan.operation import Operation, Plan
+from pycnm.plan.operation import Operation
 from pycnm.spec.objects import EndpointSpec, NetworkSpec
 from pycnm.store.database import Database, Transaction
 from pycnm.store.locks import Lock, Locks
@@ -258,9 +258,9 @@ class Engine:
             arriving = _recorded(reader, "arriving", change)
             leaving = _recorded(reader, "leaving", change)
         if forward:
-            self.kernel.attempt(Plan(tuple(leaving)).undoing(), arriving)
+            self.kernel.attempt(leaving, arriving)
         else:
-            self.kernel.attempt(Plan(tuple(arriving)).undoing(), leaving)
+            self.kernel.attempt(arriving, leaving)
         with self.db.write() as tx:
             self.settle(tx, change, done=bool(forward))
 

@@ -23,7 +23,7 @@ _HOST_GATEWAY = "host-gateway"
 
 
 def hosts(reader: Reader, box: SandboxRow, *, peers: bool) -> str:
-    """The lines of a sandbox for hosts(5): itself, its extra hosts, and who shares a network."""
+    """Itself, its extra hosts, and who shares a network with it, as a hosts file has it."""
     own = records.endpoints_of_sandbox(reader, box.number)
     lines = [_LOCAL]
     for name, address in box.spec.extra_hosts:

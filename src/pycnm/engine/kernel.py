@@ -12,7 +12,11 @@ T = TypeVar("T")
 
 
 class Kernel(Protocol):
-    """Runs plans.  One object for a host namespace, used by any thread."""
+    """Runs plans.  One object for a host namespace, used by any thread.
+
+    `run` and `attempt` get what is to be undone, in the order in which it was
+    done, and then what is to be done.
+    """
 
     @property
     def features(self) -> Features:

@@ -18,7 +18,7 @@ from pycnm.engine import records
 from pycnm.engine.attaching import detach, retire
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
-from pycnm.engine.realising import realise, unrealise
+from pycnm.engine.realising import realise, to_keep_off, unrealise
 from pycnm.engine.records import EndpointRow, NetworkRow
 from pycnm.engine.request import NetworkRequest, PoolRequest, network_name
 from pycnm.errors import (
@@ -33,6 +33,7 @@ from pycnm.plan.host import HostFacts
 from pycnm.plan.operation import Operation, Plan
 from pycnm.spec.names import new_id
 from pycnm.spec.objects import NetworkSpec, Pool
+from pycnm.store.database import Transaction
 from pycnm.store.locks import Lock
 
 _LISTED = 5
@@ -141,8 +142,10 @@ def _record(
         created=now(),
     )
     _refuse_taken_name(decision.tx, spec.name)
-    ipam = engine.ipam(spec.ipam, decision.tx)
-    pools = [_pool(ipam, spec, request.driver, wanted, facts) for wanted in request.pools]
+    pools = [
+        _pool(engine, decision.tx, spec, request.driver, wanted=wanted, facts=facts)
+        for wanted in request.pools
+    ]
     spec = attrs.evolve(spec, pools=pools)
     driver = request.driver
     subnets = [pool.subnet for pool in pools] if driver.owns_subnets else []
@@ -159,22 +162,33 @@ def _refuse_taken_name(reader: sqlite3.Connection, name: str) -> None:
 
 
 def _pool(
-    ipam: IPAM, spec: NetworkSpec, driver: Driver, wanted: PoolRequest, facts: HostFacts
+    engine: Engine,
+    tx: Transaction,
+    spec: NetworkSpec,
+    driver: Driver,
+    *,
+    wanted: PoolRequest,
+    facts: HostFacts,
 ) -> Pool:
     """A subnet from IPAM, with its gateway and auxiliary addresses set aside."""
+    ipam = engine.ipam(spec.ipam, tx)
     local, shared = ipam.default_address_spaces()
     automatic = wanted.subnet is None or not int(wanted.subnet.network)
-    taken = () if spec.scope != "local" else (*facts.routes, *facts.nameservers)
-    if driver.owns_subnets and not automatic and wanted.subnet is not None:
-        _beside_routes(wanted.subnet, facts.routes)
+    taken = to_keep_off(tx, facts) if automatic and spec.scope == "local" else []
     lease = ipam.request_pool(
         local if spec.scope == "local" else shared,
         wanted.subnet,
         wanted.ip_range,
         dict(spec.ipam_options),
         v6=wanted.version == 6,  # noqa: PLR2004
-        exclude=taken if automatic else (),
+        exclude=taken,
     )
+    route = facts.overlapping(lease.pool) if driver.owns_subnets and not automatic else None
+    if route is not None:
+        raise PoolOverlapError(
+            f"the subnet {lease.pool} overlaps {route.network()}, which the host reaches directly "
+            "(`ip route show scope link`); choose another subnet, or none for a free one"
+        )
     gateway = wanted.gateway
     given = lease.data.get(GATEWAY)
     if gateway is None and given:
@@ -194,15 +208,6 @@ def _set_aside(ipam: IPAM, pool_id: str, gateway: IPAddress | None) -> IPAddress
         error.add_note(f"failed to allocate gateway ({gateway or 'automatic'})")
         raise
     return lease.address.ip if lease is not None else gateway
-
-
-def _beside_routes(subnet: IPNetwork, routes: Sequence[IPNetwork]) -> None:
-    for route in routes:
-        if route.version == subnet.version and (route in subnet or subnet in route):
-            raise PoolOverlapError(
-                f"the subnet {subnet} overlaps {route}, which the host reaches directly "
-                "(`ip route show scope link`); choose another subnet, or none for a free one"
-            )
 
 
 def rename(engine: Engine, reference: str, name: object) -> None:

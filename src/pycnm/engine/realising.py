@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+from netaddr import IPNetwork
 
 from pycnm.drivers import hosting
 from pycnm.drivers.base import HostNeeds, Use
@@ -89,7 +90,7 @@ def refitted(
         return row
     if facts is None:
         raise Escalate
-    if not any(_clash(pool, facts) for pool in row.spec.pools):
+    if not any(facts.overlapping(pool.subnet) for pool in row.spec.pools):
         return row
     ipam = engine.ipam(row.spec.ipam, decision.tx)
     pools = []
@@ -97,11 +98,12 @@ def refitted(
         lease = ipam.request_pool(
             ipam.default_address_spaces()[0],
             v6=pool.version == 6,  # noqa: PLR2004 - IPv6
-            exclude=(*facts.routes, *facts.nameservers),
+            exclude=to_keep_off(decision.tx, facts),
         )
         gateway = ipam.request_address(lease.pool_id, None, {ADDRESS_TYPE: GATEWAY})
         ipam.release_pool(pool.pool_id)
-        pools.append(Pool(lease.pool_id, lease.pool, gateway=gateway and gateway.address.ip))
+        address = None if gateway is None else gateway.address.ip
+        pools.append(Pool(lease.pool_id, lease.pool, gateway=address))
     spec = attrs.evolve(row.spec, pools=pools)
     # Not a part of the change: the choice stands, whatever becomes of the endpoint.
     decision.tx.execute(
@@ -115,11 +117,15 @@ def refitted(
     return NetworkRow(row.number, spec)
 
 
-def _clash(pool: Pool, facts: HostFacts) -> bool:
-    return any(
-        route.version == pool.version and (route in pool.subnet or pool.subnet in route)
-        for route in facts.routes
-    )
+def to_keep_off(reader: records.Reader, facts: HostFacts) -> list[IPNetwork]:
+    """The host's networks that an automatic subnet must not touch.
+
+    Our own networks have routes as well; IPAM knows them already.
+    """
+    rows = reader.execute("SELECT first, last FROM subnets WHERE version = 4")
+    ours = {(int.from_bytes(first, "big"), int.from_bytes(last, "big")) for first, last in rows}
+    foreign = [route for route in facts.routes if (route.first, route.last) not in ours]
+    return [*(route.network() for route in foreign), *facts.nameservers]
 
 
 def realise(

@@ -166,13 +166,12 @@ def neighbours(
     reader: Reader, driver: str, device: str, subnets: Iterable[IPNetwork]
 ) -> list[NetworkSpec]:
     """The networks that share a device of the same driver, or part of a subnet."""
-    rows = {
-        row
-        for row in reader.execute(
+    rows = set(
+        reader.execute(
             "SELECT number, spec FROM networks WHERE driver = ? AND device = ? AND device <> ''",
             (driver, device),
         )
-    }
+    )
     for subnet in subnets:
         version, first, last = block(subnet)
         rows |= set(

@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pycnm.errors import PermissionDeniedError, StoreError
+from pycnm.kernel import netns
 
 SOCKET = "agent.sock"
 READY = b"ready\n"
@@ -30,6 +32,7 @@ DIALECT = 1
 _PATIENCE = 10.0
 _PAUSE = 0.005
 _IDLE = 4
+_CREDENTIALS = struct.Struct("3i")
 
 
 class Agent:
@@ -73,8 +76,8 @@ class Agent:
                 self._give(stream)
                 return answer
             stream.close()
-            time.sleep(_PAUSE if answer else 0)
-        raise self._mute()
+            time.sleep(_PAUSE)
+        raise self._fleeting()
 
     def close(self) -> None:
         """Hang up; the agent stays while it has something to do."""
@@ -114,26 +117,31 @@ class Agent:
         except ConnectionError:
             return {}
         except (TimeoutError, ValueError) as error:
+            pid, _ = peer(stream)
             stream.close()
-            raise self._mute() from error
-
-    def _mute(self) -> StoreError:
-        return StoreError(
-            f"the agent of {self._state_dir} doesn't answer; end it, and the next one takes over"
-        )
+            raise StoreError(
+                f"the agent of {self._state_dir} (process {pid}) doesn't answer; kill it, "
+                "and the next one takes over"
+            ) from error
 
     # Reaching it
 
     def _reach(self, deadline: float, *, start: bool) -> socket.socket | None:
         while (stream := self._connect()) is None and start:
             if time.monotonic() > deadline:
-                raise self._mute()
+                raise self._fleeting()
             with self._starting:
                 stream = self._connect()
                 if stream is not None:
                     break
                 self._start()
         return stream
+
+    def _fleeting(self) -> StoreError:
+        return StoreError(
+            f"the agent of {self._state_dir} ends as soon as it has started; "
+            "`cnm agent` shows why it can't run"
+        )
 
     def _connect(self) -> socket.socket | None:
         if self._state_dir is None:
@@ -155,7 +163,7 @@ class Agent:
 
     def _start(self) -> None:
         """Start the agent in the namespace of this thread, and wait until it is ready."""
-        if not os.path.isabs(sys.executable or ""):
+        if not sys.executable:
             raise StoreError(
                 "the agent can't be started: sys.executable doesn't name this Python; set it"
             )
@@ -183,8 +191,14 @@ class Agent:
 
 def namespace(process: str) -> list[int]:
     """What tells the network namespace of a process (or "thread-self") from others."""
-    status = os.stat(f"/proc/{process}/ns/net")
-    return [status.st_dev, status.st_ino]
+    return list(netns.identity(f"/proc/{process}/ns/net") or ())
+
+
+def peer(stream: socket.socket) -> tuple[int, int]:
+    """The process at the other end of a connection, and its user (unix(7), SO_PEERCRED)."""
+    found = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(found)
+    return pid, uid
 
 
 def connect(directory: int, patience: float) -> socket.socket | None:

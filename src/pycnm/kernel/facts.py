@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from pathlib import Path
 
 from netaddr import IPAddress, IPNetwork
 
 from pycnm.kernel import netns, rtnl, sysctl
 from pycnm.kernel.netlink import NETLINK_ROUTE, Socket
+from pycnm.kernel.routes import OnLinkRoutes
 from pycnm.kernel.rules import early_guard
 from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.operation import Features
 
-_SCOPE_LINK = 253
 _RESOLV_CONF = (Path("/etc/resolv.conf"),)
 
 
@@ -28,10 +27,10 @@ def probe() -> Features:
     )
 
 
-def read() -> HostFacts:
+def read(routes: OnLinkRoutes) -> HostFacts:
     """What subnets and ports have to keep off, on the host the calling thread is in."""
     return HostFacts(
-        routes=_routes(),
+        routes=routes.refresh(),
         nameservers=_nameservers(),
         ephemeral=_ephemeral(),
         reserved_ports=_reserved(),
@@ -65,19 +64,6 @@ def _interfaces() -> list[str]:
         for link in found
         if link.name != "lo" and not link.master and not link.alias.startswith("cnm:")
     ]
-
-
-def _routes() -> tuple[IPNetwork, ...]:
-    with Socket(NETLINK_ROUTE) as connection:
-        found = [
-            rtnl.route_state(received)
-            for received in connection.dump(rtnl.get_routes(socket.AF_INET))
-        ]
-    return tuple(
-        IPNetwork(f"{socket.inet_ntop(socket.AF_INET, route.destination)}/{route.prefixlen}")
-        for route in found
-        if route is not None and route.scope == _SCOPE_LINK and route.destination
-    )
 
 
 def _nameservers() -> tuple[IPNetwork, ...]:

@@ -60,6 +60,7 @@ class _Namespaces:
             # fresh /run, or somebody's umount.
             path.unlink()
         netns.create(fact.path)
+        session.made.append(fact)
         session.entered(fact.path)
 
     def remove(self, session: LinuxSession, fact: plan.Namespace) -> None:
@@ -75,8 +76,9 @@ class _Namespaces:
 
 class _Directories:
     def add(self, session: LinuxSession, fact: plan.Directory) -> None:
-        del session
-        Path(fact.path).mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not Path(fact.path).is_dir():
+            Path(fact.path).mkdir(mode=0o755, parents=True, exist_ok=True)
+            session.made.append(fact)
 
     def remove(self, session: LinuxSession, fact: plan.Directory) -> None:
         session.flush()
@@ -106,6 +108,8 @@ class _Links:
         settle = _settle(session, fact, where, fact.name)
         session.queue(fact.ns, ROUTE, Queued(fact, request, settle=settle))
         if fact.alias:
+            # Not before it is known to be ours: the name may be somebody else's.
+            session.flush()
             mark = rtnl.set_link(fact.name, alias=fact.alias)
             session.queue(where, ROUTE, Queued(fact, mark))
 
@@ -126,15 +130,17 @@ class _Veths:
     def add(self, session: LinuxSession, fact: plan.Veth) -> None:
         request = rtnl.new_veth(
             fact.name,
-            index(session, fact, fact.ns, fact.master),
+            index(session, fact, fact.ns, fact.master) if fact.master else 0,
             fact.peer,
             fact.peer_mac,
             session.namespace(fact.peer_ns),
             mtu=fact.mtu,
             group=fact.group,
+            up=fact.up,
         )
         settle = _settle(session, fact, fact.ns, fact.name)
         session.queue(fact.ns, ROUTE, Queued(fact, request, settle=settle))
+        session.flush()
         mark = rtnl.set_link(fact.name, alias=fact.alias)
         session.queue(fact.ns, ROUTE, Queued(fact, mark))
 
@@ -153,6 +159,8 @@ class _Veths:
             return f"the interface {fact.peer} in {fact.peer_ns} is gone"
         if peer.mac != rtnl.hardware(fact.peer_mac):
             return f"{fact.peer} in {fact.peer_ns} has MAC {peer.mac.hex(':')}, not {fact.peer_mac}"
+        if fact.up and not found.up:
+            return f"{fact.name} is down"
         return _differs(session, found, fact.ns, fact)
 
 
@@ -183,13 +191,20 @@ def _settle(
         answer = connection.get(rtnl.get_link(name))
         found = rtnl.link_state(answer) if answer else None
         if found is None or not _ours(found, fact.alias, fact.group):
+            # The kernel says the same of either end of a pair.
+            taken = (
+                f"{fact.peer} in {fact.peer_ns}"
+                if not found and isinstance(fact, plan.Veth)
+                else name
+            )
             raise KernelError(
                 str(fact),
                 errno.EEXIST,
-                f"an interface {name} that pycnm didn't make is there; rename or remove it",
+                f"an interface {taken} that pycnm didn't make is there; rename or remove it",
             )
         master = index(session, fact, fact.ns, fact.master) if fact.master else 0
-        repair = rtnl.set_link(name, group=fact.group, master=master, mtu=fact.mtu)
+        up = True if isinstance(fact, plan.Veth) and fact.up else None
+        repair = rtnl.set_link(name, up=up, group=fact.group, master=master, mtu=fact.mtu)
         answer_to_it = connection.request([repair])[0]
         if answer_to_it.code:
             raise refusal(fact, answer_to_it.code, answer_to_it.text)
@@ -221,7 +236,9 @@ class _Ups:
         session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_link(fact.link, up=True)))
 
     def remove(self, session: LinuxSession, fact: plan.Up) -> None:
-        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_link(fact.link, up=False), GONE))
+        with contextlib.suppress(LookupError):
+            session.namespace(fact.ns)
+            session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_link(fact.link, up=False), GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Up) -> str | None:
         try:
@@ -318,12 +335,17 @@ class _Routes:
 
 class _Rules:
     def add(self, session: LinuxSession, fact: plan.Rule) -> None:
+        session.flush()
+        if self.differs(session, fact) is None:
+            # The kernel takes the same rule twice, under another priority.
+            return
         message = rtnl.rule(rtnl.RTM_NEWRULE, fact.source, fact.table)
         session.queue(fact.ns, ROUTE, Queued(fact, message, frozenset({errno.EEXIST})))
 
     def remove(self, session: LinuxSession, fact: plan.Rule) -> None:
         message = rtnl.rule(rtnl.RTM_DELRULE, fact.source, fact.table)
         with contextlib.suppress(LookupError):
+            session.namespace(fact.ns)
             session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Rule) -> str | None:
@@ -340,6 +362,7 @@ class _Rules:
 class _Sysctls:
     def add(self, session: LinuxSession, fact: plan.Sysctl) -> None:
         self._write(session, fact, fact.value, optional=fact.optional)
+        session.made.append(fact)
 
     def remove(self, session: LinuxSession, fact: plan.Sysctl) -> None:
         with contextlib.suppress(LookupError):

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from pycnm.errors import CleanupError, CNMError
+from pycnm.errors import CNMError
 from pycnm.kernel import facts, links, netns
 from pycnm.kernel.holding import Holder
 from pycnm.kernel.netlink import Socket
+from pycnm.kernel.routes import OnLinkRoutes
 from pycnm.kernel.session import LinuxSession
 from pycnm.kernel.worker import Workers, run_apart
-from pycnm.plan.operation import HOST, Features, Operation, Plan
-
-if TYPE_CHECKING:
-    from pycnm.plan.host import HostFacts, Uplinks
+from pycnm.plan.host import HostFacts, Uplinks
+from pycnm.plan.operation import HOST, Features
+from pycnm.plan.running import Runner
 
 T = TypeVar("T")
 _KEPT = 4
+_SWEEP_AFTER = 0.2
 
 
-class LinuxKernel:
+class LinuxKernel(Runner[LinuxSession]):
     """Runs plans on the Linux kernel; the one object that has effects on it.
 
     Args:
@@ -43,18 +43,22 @@ class LinuxKernel:
         self._holder = Holder(state_dir)
         self._lock = threading.Lock()
         self._features: Features | None = None
-        self._left_to_kernel = False
+        self._sweeper: threading.Timer | None = None
+        self._routes = OnLinkRoutes()
+        self._routes_lock = threading.Lock()
         self._sockets: list[dict[int, Socket]] = []
         self._closed = False
         self._pid = os.getpid()
 
     def close(self) -> None:
         """End the threads, close the descriptors; the networks stay."""
-        if self._left_to_kernel:
-            with contextlib.suppress(CNMError, OSError):
-                self.delete_leftovers()
+        sweeper = self._sweeper
+        if sweeper is not None:
+            sweeper.cancel()
+            self._sweep()
         self._workers.close()
         self._holder.close()
+        self._routes.close()
         with self._lock:
             self._closed = True
             kept, self._sockets = self._sockets, []
@@ -79,57 +83,34 @@ class LinuxKernel:
 
     def facts(self) -> HostFacts:
         """What subnets and ports of the host have to keep off right now."""
-        return self._workers.run(lambda: self._at_home(facts.read))
+
+        def read() -> HostFacts:
+            with self._routes_lock:
+                return facts.read(self._routes)
+
+        return self._workers.run(lambda: self._at_home(read))
 
     def uplinks(self) -> Uplinks:
         """The interfaces that packets are routed from, and forwarding on them."""
         return self._workers.run(lambda: self._at_home(facts.uplinks))
 
-    def run(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
-        """Carry out a change: undo some operations, then do others; all or nothing.
+    def _sweep_later(self) -> None:
+        """Look after links that were left to the kernel.
 
-        Raises:
-            CNMError: an operation was refused; what had been done was undone and
-                what had been undone was done again, as far as the kernel let us.
+        They go with the namespace of their peer within milliseconds, unless a
+        process keeps that namespace.
         """
-        try:
-            self._within(lambda session: _perform(session, undo, do))
-        except BaseException as error:
-            back = tuple(reversed(undo))
-            failures = self._within(lambda s: _attempt(s, Plan(tuple(do)).undoing(), back))
-            for failure in failures:
-                error.add_note(f"while undoing: {failure}")
-            raise
+        with self._lock:
+            if self._sweeper is None and not self._closed:
+                self._sweeper = threading.Timer(_SWEEP_AFTER, self._sweep)
+                self._sweeper.daemon = True
+                self._sweeper.start()
 
-    def attempt(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
-        """Carry out as much of a change as possible, in the face of errors.
-
-        Raises:
-            CleanupError: some of it failed; the rest was done.
-        """
-        failures = self._within(lambda session: _attempt(session, undo, do))
-        if failures:
-            raise CleanupError(
-                "part of it could not be undone; `cnm reconcile` tries again", failures
-            )
-
-    def check(self, operations: Iterable[Operation]) -> list[tuple[Operation, str]]:
-        """Every operation that the kernel differs from, and how, in words."""
-
-        def look(session: LinuxSession) -> list[tuple[Operation, str]]:
-            found = []
-            for operation in operations:
-                words = operation.check(session)
-                if words is not None:
-                    found.append((operation, words))
-            return found
-
-        return self._within(look)
-
-    def delete_leftovers(self) -> None:
-        """Delete links on their way out that the kernel didn't take along."""
-        self._left_to_kernel = False
-        self._within(lambda session: links.delete_doomed(session, HOST))
+    def _sweep(self) -> None:
+        with self._lock:
+            self._sweeper = None
+        with contextlib.suppress(CNMError, OSError):
+            self.within(lambda session: links.delete_doomed(session, HOST))
 
     def inside(self, path: str, work: Callable[[], T]) -> T:
         """What `work` returns, run by a thread in the namespace at `path`."""
@@ -165,7 +146,9 @@ class LinuxKernel:
         netns.enter(self._host)
         return work()
 
-    def _within(self, work: Callable[[LinuxSession], T]) -> T:
+    def within(self, work: Callable[[LinuxSession], T]) -> T:
+        """What `work` returns, given a session on one of our threads."""
+
         def run() -> T:
             session = LinuxSession(self._host, self._holder, self._take_sockets())
             failed = True
@@ -173,7 +156,7 @@ class LinuxKernel:
                 result = work(session)
                 session.finish()
                 if links.reap(session):
-                    self._left_to_kernel = True
+                    self._sweep_later()
                 failed = False
                 return result
             finally:
@@ -195,32 +178,3 @@ class LinuxKernel:
                 return
         for connection in sockets.values():
             connection.close()
-
-
-def _perform(session: LinuxSession, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
-    for operation in undo:
-        operation.undo(session)
-    for operation in do:
-        operation.do(session)
-
-
-def _attempt(
-    session: LinuxSession, undo: Sequence[Operation], do: Sequence[Operation]
-) -> list[Exception]:
-    """Every step by itself where a batch was refused, so that one failure spoils only itself."""
-    try:
-        _perform(session, undo, do)
-        session.finish()
-    except (CNMError, OSError):
-        pass
-    else:
-        return []
-    failures: list[Exception] = []
-    for step in [op.undo for op in undo] + [op.do for op in do]:
-        try:
-            step(session)
-            session.finish()
-        except (CNMError, OSError) as error:
-            if getattr(error, "errno", None) != errno.ENOENT:
-                failures.append(error)
-    return failures

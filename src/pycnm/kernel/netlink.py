@@ -129,7 +129,7 @@ class Socket:
     later request would be a lie.
     """
 
-    def __init__(self, family: int) -> None:
+    def __init__(self, family: int, *, groups: int = 0) -> None:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family
         )
@@ -140,7 +140,7 @@ class Socket:
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
-            self._socket.bind((0, 0))
+            self._socket.bind((0, groups))
         except BaseException:
             self._socket.close()
             raise
@@ -285,6 +285,15 @@ class Socket:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 22)
         except PermissionError:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+
+    def pending(self) -> Iterator[Message]:
+        """The notifications that have come so far, without waiting for more.
+
+        Raises:
+            OSError: ENOBUFS, some were lost.
+        """
+        while self._readable():
+            yield from self._receive()
 
     def _readable(self) -> bool:
         try:

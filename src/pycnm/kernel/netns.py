@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import glob
 import os
 import threading
 from collections.abc import Iterator
@@ -68,10 +67,10 @@ def identity(path: str) -> tuple[int, int] | None:
 
 def somewhere(wanted: tuple[int, int]) -> str | None:
     """A path of the namespace with that device and inode, if any process or file keeps it."""
-    for pattern in (f"{RUN_NETNS}/*", "/proc/[0-9]*/ns/net"):
-        for path in glob.iglob(pattern):
-            if identity(path) == wanted:
-                return path
+    for pattern in ("run/netns/*", "proc/[0-9]*/ns/net"):
+        for path in Path("/").glob(pattern):
+            if identity(str(path)) == wanted:
+                return str(path)
     return None
 
 
@@ -145,7 +144,10 @@ def remove(path: str) -> None:
     """Unpin the namespace at `path`; the kernel destroys it when nobody is inside."""
     with contextlib.suppress(OSError):
         _call("umount2", path.encode(), _MNT_DETACH)
-    Path(path).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        # What a namespace is pinned to is empty; anything else is somebody's file.
+        if not Path(path).stat().st_size:
+            Path(path).unlink()
 
 
 def share_run_netns() -> None:

@@ -57,8 +57,9 @@ _PAYLOAD: Final = {
     nft.IP_DADDR: (_NETWORK, 16),
     nft.IP6_SADDR: (_NETWORK, 8),
     nft.IP6_DADDR: (_NETWORK, 24),
-    nft.UDP_SPORT: (_TRANSPORT, 0),
+    nft.IP_FRAGMENT: (_NETWORK, 6),
     nft.TH_DPORT: (_TRANSPORT, 2),
+    nft.UDP_DPORT: (_TRANSPORT, 2),
     nft.ICMPV6_TYPE: (_TRANSPORT, 0),
     nft.ND_TARGET: (_TRANSPORT, 8),
 }
@@ -148,7 +149,8 @@ def _operand(selector: nft.Selector, value: Any) -> bytes:
     if isinstance(value, str):
         return _pack_one(value)
     # Headers are in network order, what the kernel knows itself isn't.
-    return _number(value).to_bytes(selector.size, "big" if selector in _PAYLOAD else sys.byteorder)
+    known = selector in _META or selector in _CT or selector is nft.FIB_DADDR_TYPE
+    return _number(value).to_bytes(selector.size, sys.byteorder if known else "big")
 
 
 def _number(value: Any) -> int:
@@ -160,7 +162,7 @@ def _field(statement: nft.Statement) -> _Field | None:
     if type(statement) is not nft.Match or statement.operator != "==":
         return None
     place = _PAYLOAD.get(statement.selector)
-    if place is None:
+    if place is None or statement.selector.mask:
         return None
     value, size = statement.value, statement.selector.size
     if isinstance(value, IPNetwork):
@@ -210,6 +212,11 @@ def _load(selector: nft.Selector, word: int) -> bytes:
         return _expression("meta", register, be32(2, _META[selector]))
     if selector in _CT:
         return _expression("ct", register, be32(2, _CT[selector]))
+    if selector is nft.IP6_FRAGMENT:
+        # Of extension header 44, wherever it is, from byte 2 on.
+        return _expression(
+            "exthdr", register, attribute(2, bytes([44])), be32(3, 2), be32(4, selector.size)
+        )
     # What kind of address the destination is: result 3 (ADDRTYPE), flags 2 (DADDR).
     return _expression("fib", register, be32(2, 3), be32(3, 2))
 
@@ -246,6 +253,8 @@ def _match(statement: nft.Match) -> bytes:
         mask = bits.to_bytes(selector.size, sys.byteorder)
         return load + _mask(mask) + _compare(_NOT_EQUAL, bytes(selector.size))
     operator = _EQUAL if statement.operator == "==" else _NOT_EQUAL
+    if selector.mask:
+        load += _mask(selector.mask.to_bytes(selector.size, "big"))
     if isinstance(value, IPNetwork):
         masked = _mask(_operand(selector, value.netmask))
         return load + masked + _compare(operator, _operand(selector, value.network))

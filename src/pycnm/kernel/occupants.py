@@ -6,7 +6,6 @@ Read in the network namespace of the calling thread.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ _MAPPED = bytes(10) + b"\xff\xff"
 
 def of_port(protocol: str, address: str, port: int) -> str:
     """The process that keeps others from binding a port, in words; empty if none is found."""
-    inodes = set(_inodes(protocol, _packed(address), port))
+    inodes = _inodes(protocol, _packed(address), port)
     if not inodes:
         return ""
     wanted = {f"socket:[{inode}]" for inode in inodes}
@@ -36,11 +35,10 @@ def _packed(address: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
-def _inodes(protocol: str, address: bytes, port: int) -> Iterator[str]:
+def _inodes(protocol: str, address: bytes, port: int) -> set[str]:
     if protocol == "sctp":
-        yield from _sctp(port)
-        return
-    connected = []
+        return set(_sctp(port))
+    listening, connected = set[str](), set[str]()
     for table in (protocol, protocol + "6"):
         with contextlib.suppress(OSError):
             for line in (_NET / table).read_text().splitlines()[1:]:
@@ -49,11 +47,11 @@ def _inodes(protocol: str, address: bytes, port: int) -> Iterator[str]:
                 if int(number, 16) != port or not _clash(address, _in_order(local)):
                     continue
                 if protocol == "udp" or status == _LISTEN:
-                    yield inode
+                    listening.add(inode)
                 else:
-                    connected.append(inode)
+                    connected.add(inode)
     # A client's own end of a connection keeps its port too.
-    yield from connected
+    return listening or connected
 
 
 def _in_order(text: str) -> bytes:
@@ -82,10 +80,10 @@ def _sctp(port: int) -> Iterator[str]:
 
 
 def _has(process: Path, wanted: set[str]) -> bool:
-    with contextlib.suppress(OSError), os.scandir(process / "fd") as entries:
-        for entry in entries:
+    with contextlib.suppress(OSError):
+        for entry in (process / "fd").iterdir():
             with contextlib.suppress(OSError):
-                if os.readlink(entry.path) in wanted:
+                if str(entry.readlink()) in wanted:
                     return True
     return False
 

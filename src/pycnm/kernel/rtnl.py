@@ -164,13 +164,22 @@ def new_link(
 
 
 def new_veth(
-    name: str, master: int, peer: str, peer_mac: str, netns: int, *, mtu: int, group: int
+    name: str,
+    master: int,
+    peer: str,
+    peer_mac: str,
+    netns: int,
+    *,
+    mtu: int,
+    group: int,
+    up: bool,
 ) -> bytes:
     """Make a veth pair, the peer in the namespace that descriptor `netns` stands for."""
     there = _link() + string(IFLA_IFNAME, peer) + _shared(peer_mac, mtu, 0)
     there += u32(IFLA_NET_NS_FD, netns)
     data = nested(_INFO_DATA, attribute(_VETH_INFO_PEER, there))
-    body = _link() + string(IFLA_IFNAME, name) + _shared("", mtu, group)
+    body = _link(flags=IFF_UP, change=IFF_UP) if up else _link()
+    body += string(IFLA_IFNAME, name) + _shared("", mtu, group)
     body += u32(IFLA_MASTER, master)
     info = nested(IFLA_LINKINFO, string(_INFO_KIND, "veth"), data)
     return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + info)

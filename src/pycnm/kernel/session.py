@@ -60,6 +60,8 @@ class LinuxSession:
         self._ports: list[HeldPort] = []
         self._holder = holder
         self._flows: list[conntrack.Flows] = []
+        self._asked: list[Operation] = []
+        self.made: list[Operation] = []
         self.doomed: list[Doomed] = []
         self.unpinned: set[str] = set()
 
@@ -67,6 +69,7 @@ class LinuxSession:
 
     def add(self, fact: Operation) -> None:
         """Queue what makes `fact` true."""
+        self._asked.append(fact)
         realised(fact).add(self, fact)
 
     def remove(self, fact: Operation) -> None:
@@ -81,6 +84,10 @@ class LinuxSession:
     def forget_flows(self, address: IPAddress, protocol: str | None, port: int | None) -> None:
         """Note flows to be forgotten: one walk over the table serves them all."""
         self._flows.append(conntrack.Flows(address.packed, protocol, port))
+
+    def untouched(self) -> set[Operation]:
+        """Facts that were to be made true and weren't by this session."""
+        return set(self._asked) - set(self.made)
 
     # What the realisations use
 
@@ -110,6 +117,7 @@ class LinuxSession:
 
     def holds_port(self, fact: HeldPort) -> bool:
         """Whether the agent has the port's socket."""
+        self.enter(HOST)
         return self._holder.holds(fact)
 
     def enter(self, ns: str) -> None:
@@ -163,19 +171,51 @@ class LinuxSession:
         ns, channel = place
         if channel in {"hold", "release"}:
             ports, self._ports = self._ports, []
+            self.made += ports
+            # The agent is started where this thread is.
+            self.enter(HOST)
             (self._holder.hold if channel == "hold" else self._holder.release)(ports)
             return
         family = NETLINK_ROUTE if channel == "route" else NETLINK_NETFILTER
         connection = self.socket(ns, family)
         try:
             if channel == "route":
-                _send(connection, queue)
+                self._send(connection, queue)
             else:
-                _commit(connection, queue)
+                self._commit(connection, queue)
         except OSError as error:
             # What the kernel did is unknown and stale answers may be queued.
+            self.made += [item.fact for item in queue]
             self._sockets.pop((ns, family)).close()
             raise refusal(queue[0].fact, error.errno or errno.EIO, str(error)) from error
+
+    def _send(self, connection: Socket, queue: Sequence[Queued]) -> None:
+        answers = connection.request([item.message for item in queue])
+        pairs = list(zip(queue, answers, strict=True))
+        self.made += [item.fact for item, answer in pairs if not answer.code]
+        for item, answer in pairs:
+            if not answer.code or answer.code in item.fine:
+                continue
+            if answer.code == errno.EEXIST and item.settle:
+                item.settle()
+                continue
+            raise refusal(item.fact, answer.code, answer.text)
+
+    def _commit(self, connection: Socket, queue: Sequence[Queued]) -> None:
+        """Commit a netfilter batch; what is said to be gone already is left out of it."""
+        left = list(queue)
+        while left:
+            errors = connection.batch(
+                nfnetlink.begin(), [item.message for item in left], nfnetlink.end()
+            )
+            if not errors:
+                self.made += [item.fact for item in left]
+                return
+            for place, answer in sorted(errors.items()):
+                item = left[place]
+                if answer.code not in item.fine:
+                    raise refusal(item.fact, answer.code, answer.text)
+            left = [item for place, item in enumerate(left) if place not in errors]
 
     def finish(self) -> None:
         """Send the rest and drop the flows that were to be forgotten."""
@@ -236,30 +276,3 @@ def refusal(fact: Operation, code: int, text: str = "") -> CNMError:
             f"not allowed to do `{fact}`; run as root (CAP_NET_ADMIN and CAP_SYS_ADMIN are needed)"
         )
     return KernelError(str(fact), code, text)
-
-
-def _send(connection: Socket, queue: Sequence[Queued]) -> None:
-    answers = connection.request([item.message for item in queue])
-    for item, answer in zip(queue, answers, strict=True):
-        if not answer.code or answer.code in item.fine:
-            continue
-        if answer.code == errno.EEXIST and item.settle:
-            item.settle()
-            continue
-        raise refusal(item.fact, answer.code, answer.text)
-
-
-def _commit(connection: Socket, queue: Sequence[Queued]) -> None:
-    """Commit a netfilter batch; what is said to be gone already is left out of it."""
-    left = list(queue)
-    while left:
-        errors = connection.batch(
-            nfnetlink.begin(), [item.message for item in left], nfnetlink.end()
-        )
-        if not errors:
-            return
-        for place, answer in sorted(errors.items()):
-            item = left[place]
-            if answer.code not in item.fine:
-                raise refusal(item.fact, answer.code, answer.text)
-        left = [item for place, item in enumerate(left) if place not in errors]

@@ -26,11 +26,13 @@ from pycnm.nft.statements import (
     ETHER_SADDR,
     ETHER_TYPE,
     ICMPV6_TYPE,
+    IP6_FRAGMENT,
     IP6_SADDR,
+    IP_FRAGMENT,
     IP_SADDR,
     L4PROTO,
     ND_TARGET,
-    UDP_SPORT,
+    UDP_DPORT,
     Counter,
     Match,
     Statement,
@@ -45,8 +47,6 @@ FAMILY: Final = "netdev"
 # Before everything else that listens at the ingress of a device.
 _PRIORITY: Final = -500
 _COUNTED_DROP: Final = (Counter(), DROP)
-_DHCP_ANSWER: Final = Match(UDP_SPORT, 67)
-_DHCPV6_ANSWER: Final = Match(UDP_SPORT, 547)
 _IP: Final = Match(ETHER_TYPE, EtherType.IP)
 _IP6: Final = Match(ETHER_TYPE, EtherType.IP6)
 _ARP: Final = (
@@ -56,10 +56,33 @@ _ARP: Final = (
     Match(ARP_HLEN, 6),
     Match(ARP_PLEN, 4),
 )
-_ICMPV6: Final = Match(L4PROTO, Protocol.ICMPV6)
-_NOT_ICMPV6: Final = Match(L4PROTO, Protocol.ICMPV6, "!=")
+# Clients look at the port an answer comes to, few at the one it comes from.
+# In family netdev nft takes any part of a fragmented packet for its first.
+_DHCP_ANSWER: Final = (
+    Match(L4PROTO, Protocol.UDP),
+    _IP,
+    Match(IP_FRAGMENT, 0),
+    Match(UDP_DPORT, 68),
+)
+_NO_DHCPV6_ANSWER: Final = Match(UDP_DPORT, 546, "!=")
+_NEITHER_UDP_NOR_ICMPV6: Final = (
+    Match(L4PROTO, Protocol.UDP, "!="),
+    Match(L4PROTO, Protocol.ICMPV6, "!="),
+)
+_LATER_FRAGMENT: Final = Match(IP6_FRAGMENT, 0, "!=")
 _FROM_NOBODY: Final = Match(IP6_SADDR, IPAddress("::"))
-_FORBIDDEN: Final = (ICMPv6.ROUTER_ADVERTISEMENT, ICMPv6.REDIRECT)
+_SOLICITATION: Final = Match(ICMPV6_TYPE, ICMPv6.NEIGHBOUR_SOLICITATION)
+_ADVERTISEMENT: Final = Match(ICMPV6_TYPE, ICMPv6.NEIGHBOUR_ADVERTISEMENT)
+_REPORT: Final = Match(ICMPV6_TYPE, ICMPv6.LISTENER_REPORT)
+# Forbidden unless a rule before has accepted it.
+_NOT_FORBIDDEN: Final = tuple(
+    Match(ICMPV6_TYPE, message, "!=")
+    for message in (
+        ICMPv6.NEIGHBOUR_ADVERTISEMENT,
+        ICMPv6.ROUTER_ADVERTISEMENT,
+        ICMPv6.REDIRECT,
+    )
+)
 
 
 def guard(
@@ -119,36 +142,35 @@ def _bodies(
     drops what has another.
     """
     own_mac = Match(ETHER_SADDR, mac)
-    yield (_DHCP_ANSWER, *_COUNTED_DROP)
+    yield *_DHCP_ANSWER, *_COUNTED_DROP
     for address in ipv4:
         yield own_mac, _IP, Match(IP_SADDR, address), ACCEPT
-    if ipv6:
-        yield (_DHCPV6_ANSWER, *_COUNTED_DROP)
     for address in ipv6:
-        yield own_mac, _IP6, Match(IP6_SADDR, address), _NOT_ICMPV6, ACCEPT
+        own = (own_mac, _IP6, Match(IP6_SADDR, address))
+        yield *own, *_NEITHER_UDP_NOR_ICMPV6, ACCEPT
+        yield *own, _NO_DHCPV6_ANSWER, ACCEPT
     yield (Match(ETHER_SADDR, mac, "!="), *_COUNTED_DROP)
     for address in ipv4:
         yield *_ARP, Match(ARP_SADDR_ETHER, mac), Match(ARP_SADDR_IP, address), ACCEPT
     if ipv6:
-        yield from _neighbour_bodies(ipv6)
+        yield from _bodies6(ipv6)
     yield (Counter(),)
 
 
-def _neighbour_bodies(own: Sequence[IPAddress]) -> Iterator[tuple[Statement, ...]]:
-    """ICMPv6; nft finds the message behind extension headers, or the rule doesn't match.
+def _bodies6(own: Sequence[IPAddress]) -> Iterator[tuple[Statement, ...]]:
+    """ICMPv6 and fragments, of the right MAC.
 
-    So what accepts asks for the protocol too: a packet whose headers can't be
-    followed isn't let through on the strength of its source.
+    A rule that can't find a field doesn't match.  So nothing is accepted for
+    not being forbidden without the field that says so having been read: a
+    first fragment that ends before the message it carries is dropped.
     """
-    for message in _FORBIDDEN:
-        yield (_IP6, Match(ICMPV6_TYPE, message), *_COUNTED_DROP)
-    advertisement = Match(ICMPV6_TYPE, ICMPv6.NEIGHBOUR_ADVERTISEMENT)
-    foreign = (Match(ND_TARGET, address, "!=") for address in own)
-    yield (_IP6, advertisement, *foreign, *_COUNTED_DROP)
-    for address in own:
-        yield _IP6, Match(IP6_SADDR, address), _ICMPV6, ACCEPT
     # Duplicate address detection and joining groups, before there is an address.
-    solicitation = Match(ICMPV6_TYPE, ICMPv6.NEIGHBOUR_SOLICITATION)
     for address in own:
-        yield _IP6, _FROM_NOBODY, solicitation, Match(ND_TARGET, address), ACCEPT
-    yield _IP6, _FROM_NOBODY, Match(ICMPV6_TYPE, ICMPv6.LISTENER_REPORT), ACCEPT
+        yield _IP6, _FROM_NOBODY, _SOLICITATION, Match(ND_TARGET, address), ACCEPT
+    yield _IP6, _FROM_NOBODY, _REPORT, ACCEPT
+    foreign = (Match(IP6_SADDR, address, "!=") for address in own)
+    yield (_IP6, *foreign, *_COUNTED_DROP)
+    yield _IP6, _LATER_FRAGMENT, ACCEPT
+    for address in own:
+        yield _IP6, _ADVERTISEMENT, Match(ND_TARGET, address), ACCEPT
+    yield _IP6, *_NOT_FORBIDDEN, ACCEPT

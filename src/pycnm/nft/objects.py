@@ -245,11 +245,10 @@ def _completed(family: str, given: tuple[Statement, ...]) -> tuple[Statement, ..
     complete: list[Statement] = []
     last = given[-1]
     for statement in given:
-        for selector in statement.selectors:
-            for header in selector.headers:
-                if header not in known:
-                    complete.append(_implied(family, header, statement))
-                    known.add(header)
+        for header in statement.headers:
+            if header not in known:
+                complete.append(_implied(family, header, statement))
+                known.add(header)
         complete.append(statement)
         if statement.header:
             known.add(statement.header)

@@ -37,6 +37,7 @@ class Selector:
         headers: the headers that must be known to be there before it means anything.
         bits: it is a set of flags; a comparison asks whether one of them is set.
         raw: nft has no name for it and takes values as hexadecimal numbers.
+        mask: the bits that count; 0 stands for all.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Selector:
     headers: tuple[str, ...] = ()
     bits: bool = False
     raw: bool = False
+    mask: int = 0
 
     def __str__(self) -> str:
         return self.text
@@ -70,8 +72,10 @@ IP_SADDR: Final = Selector("ip saddr", IPAddress, 4, ("ip",))
 IP_DADDR: Final = Selector("ip daddr", IPAddress, 4, ("ip",))
 IP6_SADDR: Final = Selector("ip6 saddr", IPAddress, 16, ("ip6",))
 IP6_DADDR: Final = Selector("ip6 daddr", IPAddress, 16, ("ip6",))
+IP_FRAGMENT: Final = Selector("ip frag-off & 0x1fff", int, 2, ("ip",), mask=0x1FFF)
+IP6_FRAGMENT: Final = Selector("frag frag-off", int, 2, ("ip6",), mask=0xFFF8)
 TH_DPORT: Final = Selector("th dport", int, 2)
-UDP_SPORT: Final = Selector("udp sport", int, 2, ("udp",))
+UDP_DPORT: Final = Selector("udp dport", int, 2, ("udp",))
 ICMPV6_TYPE: Final = Selector("icmpv6 type", ICMPv6, 1, ("ip6", "icmpv6"))
 # The target of a neighbour message; nft has `icmpv6 taddr` only since 1.0.7.
 ND_TARGET: Final = Selector("@th,64,128", IPAddress, 16, ("ip6", "icmpv6"), raw=True)
@@ -81,7 +85,7 @@ class Statement:
     """What all statements have in common.
 
     Attributes:
-        selectors: what it looks at.
+        headers: the headers that must be known to be there before it means anything.
         header: the header that is known to be there after it; empty if none.
         terminal: nothing can follow it in a rule.
     """
@@ -91,8 +95,8 @@ class Statement:
     terminal: ClassVar[bool] = False
 
     @property
-    def selectors(self) -> tuple[Selector, ...]:
-        """What the statement looks at."""
+    def headers(self) -> tuple[str, ...]:
+        """The headers that must be known to be there before the statement means anything."""
         return ()
 
     @property
@@ -147,9 +151,9 @@ class Match(Statement):
             raise InvalidArgumentError(f"`{self.selector} !=` isn't supported: match what is set")
 
     @property
-    def selectors(self) -> tuple[Selector, ...]:
-        """What the statement looks at."""
-        return (self.selector,)
+    def headers(self) -> tuple[str, ...]:
+        """The headers of what is compared."""
+        return self.selector.headers
 
     @property
     def header(self) -> str:
@@ -167,7 +171,8 @@ class Match(Statement):
             text = f"{int(value):#0{2 + 2 * self.selector.size}x}"
         else:
             text = words.value_text(value)
-        return f"{self.selector} {'' if self.operator == '==' else '!= '}{text}"
+        unsaid = self.operator == "==" and not self.selector.mask
+        return f"{self.selector} {'' if unsaid else self.operator + ' '}{text}"
 
 
 @attrs.frozen
@@ -181,9 +186,9 @@ class Lookup(Statement):
         _check_lookup(self.key, self.set)
 
     @property
-    def selectors(self) -> tuple[Selector, ...]:
-        """What the statement looks at."""
-        return self.key
+    def headers(self) -> tuple[str, ...]:
+        """The headers of what is looked up."""
+        return _headers(self.key)
 
     def __str__(self) -> str:
         return f"{_key_text(self.key)} @{self.set}"
@@ -202,9 +207,9 @@ class VerdictMap(Statement):
         _check_lookup(self.key, self.map)
 
     @property
-    def selectors(self) -> tuple[Selector, ...]:
-        """What the statement looks at."""
-        return self.key
+    def headers(self) -> tuple[str, ...]:
+        """The headers of what is looked up."""
+        return _headers(self.key)
 
     def __str__(self) -> str:
         return f"{_key_text(self.key)} vmap @{self.map}"
@@ -306,9 +311,9 @@ class NAT(Statement):
             raise InvalidArgumentError("the map or the rule gives the port, not both")
 
     @property
-    def selectors(self) -> tuple[Selector, ...]:
-        """What the statement looks at."""
-        return self.key
+    def headers(self) -> tuple[str, ...]:
+        """The headers of what is looked up."""
+        return _headers(self.key)
 
     def __str__(self) -> str:
         ports = "" if self.ports is None else f" : {self.ports[0]}-{self.ports[1]}"
@@ -344,6 +349,10 @@ def _check_ports(ports: tuple[int, int] | None) -> None:
     first, last = map(words.check_port, ports)
     if first >= last:
         raise InvalidArgumentError(f"{first}-{last} is no range of ports: give the lower one first")
+
+
+def _headers(key: tuple[Selector, ...]) -> tuple[str, ...]:
+    return tuple(header for selector in key for header in selector.headers)
 
 
 def _key_text(key: tuple[Selector, ...]) -> str:

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import attrs
 from netaddr import IPNetwork
+
+
+class Prefix(NamedTuple):
+    """An IPv4 prefix as numbers: its first address, and its length in bits."""
+
+    first: int
+    length: int
+
+    @property
+    def last(self) -> int:
+        """The last address."""
+        return self.first | (1 << 32 - self.length) - 1
+
+    def network(self) -> IPNetwork:
+        """The same as a value with methods."""
+        return IPNetwork((self.first, self.length))
 
 
 @attrs.frozen
@@ -11,16 +29,26 @@ class HostFacts:
     """What subnets and ports have to keep off.
 
     Attributes:
-        routes: destinations on the link (scope link, IPv4), default left out.
+        routes: destinations on the link (scope link, IPv4), ours among them.
         nameservers: the host's own, as /32 and /128 networks.
         ephemeral: first and last of net.ipv4.ip_local_port_range.
         reserved_ports: net.ipv4.ip_local_reserved_ports.
     """
 
-    routes: tuple[IPNetwork, ...] = ()
+    routes: tuple[Prefix, ...] = ()
     nameservers: tuple[IPNetwork, ...] = ()
     ephemeral: tuple[int, int] = (32768, 60999)
     reserved_ports: frozenset[int] = frozenset()
+
+    def overlapping(self, subnet: IPNetwork) -> Prefix | None:
+        """A route on the link that has addresses in common with `subnet`."""
+        if subnet.version == 6:  # noqa: PLR2004 - IPv6
+            return None
+        first, last = subnet.first, subnet.last
+        for route in self.routes:
+            if route.first <= last and first <= route.last:
+                return route
+        return None
 
 
 @attrs.frozen

@@ -15,7 +15,7 @@ _NETNS = "/run/netns/"
 
 
 def ip(ns: str) -> str:
-    """The first words of a command for namespace `ns`, see ip(8)."""
+    """The first words of a command in namespace `ns`."""
     if ns == HOST:
         return "ip"
     if ns.startswith(_NETNS) and "/" not in ns[len(_NETNS) :]:
@@ -100,7 +100,8 @@ class Veth(Operation):
     """A veth pair: one end here, its peer born in another namespace (veth(4)).
 
     Attributes:
-        ns: the namespace of this end, which is enslaved to `master`.
+        ns: the namespace of this end, which is enslaved to `master` if one is named.
+        up: born up; nothing passes before the peer is up as well.
         peer_ns: where the peer is born, under its final name `peer`.
         peer_mac: the MAC of the peer; the kernel chooses that of this end.
     """
@@ -114,9 +115,10 @@ class Veth(Operation):
     mtu: int = 0
     group: int = 0
     alias: str = ""
+    up: bool = False
 
     def __str__(self) -> str:
-        words = [ip(self.ns), f"link add name {self.name}"]
+        words = [ip(self.ns), f"link add name {self.name}" + " up" * self.up]
         words += _common("", self.mtu, self.group, self.master)
         words += [f"type veth peer name {self.peer} address {self.peer_mac}"]
         words += [f"mtu {self.mtu}"] if self.mtu else []

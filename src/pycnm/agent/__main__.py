@@ -1,0 +1,30 @@
+"""How the agent is started: `python -m pycnm.agent --state-dir DIRECTORY`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pycnm.agent import main
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m pycnm.agent", description="Serve a state directory of pycnm."
+    )
+    parser.add_argument("--state-dir", type=Path, required=True, metavar="DIRECTORY")
+    parser.add_argument(
+        "--ready-fd",
+        type=int,
+        metavar="N",
+        help='descriptor to write "ready" to once requests are served',
+    )
+    parser.add_argument(
+        "--foreground", action="store_true", help="don't detach; say on stderr what is done"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main(**vars(_arguments())))

@@ -1,0 +1,122 @@
+"""The agent's life: a place is taken, services are started, and served until the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pycnm.agent import process, recorded
+from pycnm.agent.place import Place, Taken
+from pycnm.agent.ports import Ports
+from pycnm.agent.server import CONVERSATIONS, Server
+from pycnm.agent.service import Service
+from pycnm.kernel import netns
+from pycnm.kernel.agent import READY
+
+_SPARE = 2 * CONVERSATIONS
+
+_log = logging.getLogger("pycnm.agent")
+
+
+def main(
+    state_dir: str | os.PathLike[str], *, foreground: bool = False, ready_fd: int | None = None
+) -> int:
+    """Serve a state directory in the calling process's network namespace; the exit status.
+
+    It ends when nothing has been left to do for some seconds, on SIGTERM, and
+    when the directory, the socket or the host is gone.  Where another agent
+    serves the directory already, that is fine: the status is 0.
+
+    Nothing is written to a log: whoever starts the agent hears on stderr, or
+    `ready_fd`, why it can't run; what fails later is told to whoever asks.
+
+    Args:
+        state_dir: must exist.
+        foreground: stay in this process, which gives up its rights, and say on
+            stderr what is done.  Otherwise it is done in a process of its own.
+        ready_fd: descriptor to write "ready" to once requests are served.
+    """
+    directory = Path(state_dir).absolute()
+    if foreground:
+        with _telling():
+            return _live(directory, ready_fd)
+    if not process.detach(ready_fd):
+        return 0
+    status = 1
+    try:
+        status = _live(directory, process.STDERR if ready_fd is None else ready_fd)
+    except BaseException:  # noqa: BLE001 - shown, as Python would
+        sys.excepthook(*sys.exc_info())
+    finally:
+        # What the caller left to be done at its exit isn't done here as well.
+        os._exit(status)
+
+
+def _live(directory: Path, ready: int | None) -> int:
+    process.settle()
+    told = functools.partial(process.tell, ready, READY) if ready is not None else _nobody
+    try:
+        place = Place(directory)
+    except Taken as taken:
+        _log.info("%s: %s", directory, taken)
+        told()
+        return 0
+    except OSError as error:
+        _log.error("%s can't be served: %s", directory, error.strerror)
+        return 1
+    with place:
+        process.drop_rights()
+        services = _services(place.directory)
+        _log.info("%s is served", directory)
+        asyncio.run(_serve(place, services, told))
+    return 0
+
+
+async def _serve(place: Place, services: list[Service], told: Callable[[], None]) -> None:
+    await Server(place, services, _host_watch(place.directory)).run(told)
+
+
+def _services(directory: int) -> list[Service]:
+    """Everything the agent does."""
+    most = process.descriptors() - _SPARE
+    return [Ports(functools.partial(recorded.ports, directory), most)]
+
+
+def _host_watch(directory: int) -> Callable[[], bool]:
+    """What says whether the machine whose networks are recorded still has its namespace.
+
+    One that was removed by name would otherwise live on, held by this process alone.
+    """
+    here = netns.identity("/proc/self/ns/net")
+    try:
+        path = recorded.host(directory)
+    except recorded.UnreadableError:
+        path = ""
+    if not path or netns.identity(path) != here:
+        return lambda: True
+    return lambda: netns.identity(path) == here
+
+
+def _nobody() -> None:
+    """Nobody waits for this agent."""
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    """Say on stderr what is done."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("cnm agent: %(message)s"))
+    before = _log.level
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _log.setLevel(before)
+        _log.removeHandler(handler)

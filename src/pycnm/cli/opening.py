@@ -1,0 +1,56 @@
+"""The controller that flags and environment name, and work on several objects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from pycnm.cli.arguments import Arguments
+from pycnm.cli.output import complain
+from pycnm.controller import DEFAULT_STATE_DIR, Controller
+from pycnm.errors import CNMError, NotFoundError
+
+
+def state_dir(arguments: Arguments) -> str:
+    """The state directory that was asked for."""
+    named = arguments.text("state-dir")
+    return named if named is not None else os.environ.get("CNM_STATE_DIR") or DEFAULT_STATE_DIR
+
+
+def controller(arguments: Arguments) -> Controller:
+    """A controller of the host and the state directory that were asked for."""
+    named = arguments.text("host")
+    host = named if named is not None else os.environ.get("CNM_HOST") or None
+    return Controller(state_dir(arguments), host=None if host is None else namespace(host))
+
+
+def namespace(text: str) -> str | int:
+    """A namespace by name or path, or by pid if it is a number."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+
+
+def each(names: Iterable[str], work: Callable[[str], None]) -> int:
+    """Do something with each, whatever becomes of the others; the exit status."""
+    status = 0
+    for name in names:
+        try:
+            work(name)
+        except CNMError as error:
+            complain(error)
+            status = 1
+    return status
+
+
+def remove(arguments: Arguments, delete: Callable[[str], None]) -> int:
+    """Delete each operand and print its name; with `--force`, those that there are."""
+
+    def delete_one(name: str) -> None:
+        try:
+            delete(name)
+        except NotFoundError:
+            if not arguments.switch("force"):
+                raise
+        else:
+            print(name)
+
+    return each(arguments.operands, delete_one)

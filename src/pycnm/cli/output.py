@@ -1,0 +1,100 @@
+"""What commands print: tables as Docker's, JSON, and errors in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pycnm.cli.arguments import Arguments
+
+T = TypeVar("T")
+
+_CELL, _GAP = 10, 3
+"""The least width of a column, and the space behind its longest entry, in Docker's tables."""
+
+_SHORT = 12
+"""Digits of an id that is shown short."""
+
+
+def listing(
+    arguments: Arguments,
+    titles: Sequence[str],
+    items: Iterable[T],
+    row: Callable[[T], Sequence[str]],
+    shown: Callable[[T], Mapping[str, Any]],
+) -> list[str]:
+    """The lines of a list, as its flags want them.
+
+    Args:
+        row: an item's cells in the table, its id first.
+        shown: an item as JSON, with its ID.
+    """
+    cut = None if arguments.switch("no-trunc") else _SHORT
+    if arguments.text("format") == "json":
+        documents = [shown(item) for item in items]
+        return [line({**document, "ID": document["ID"][:cut]}) for document in documents]
+    rows = [(identity[:cut], *cells) for identity, *cells in map(row, items)]
+    if arguments.switch("quiet"):
+        return [identity for identity, *_ in rows]
+    return [table(titles, rows)]
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows under their titles, each column as wide as it has to be."""
+    lines = [titles, *rows]
+    widths = [max(_CELL, *(len(line[at]) + _GAP for line in lines)) for at in range(len(titles))]
+    return "\n".join(
+        "".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def inspection(arguments: Arguments, documents: Sequence[Mapping[str, Any]]) -> str:
+    """Documents as `docker inspect` shows them: a list, even of one."""
+    if arguments.text("format") == "json":
+        return line(documents)
+    return json.dumps(documents, indent=4)
+
+
+def line(value: object) -> str:
+    """JSON on one line."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def natural(name: str) -> list[str | int]:
+    """A sort key by which net9 comes before net10."""
+    return [int(part) if part.isdigit() else part for part in re.split("([0-9]+)", name)]
+
+
+def labels(given: Mapping[str, str]) -> str:
+    """Labels in one cell."""
+    return ",".join(f"{key}={value}" for key, value in given.items())
+
+
+def moment(created: str) -> str:
+    """A moment as Docker's lists show it, from RFC 3339."""
+    return created.replace("T", " ").replace("Z", " +0000 UTC")
+
+
+def complain(error: BaseException | str) -> None:
+    """Print an error on one line, and what there is to add on lines of their own."""
+    if isinstance(error, BaseExceptionGroup):
+        message, notes = error.message, [str(part) for part in error.exceptions]
+    else:
+        message, notes = str(error), []
+    notes += getattr(error, "__notes__", [])
+    print(f"cnm: {_printable(message)}", file=sys.stderr)
+    for note in notes:
+        print(f"     {_printable(note)}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """`text` on one line, and without what a terminal would obey."""
+    words = " ".join(text.split())
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in words
+    )

@@ -1,0 +1,129 @@
+"""How plans are run, on whatever kernel: all or nothing, or as much as possible.
+
+A kernel brings a `Work` to each piece of work; the rest is the same for all.
+"""
+
+from __future__ import annotations
+
+import errno
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from pycnm.errors import CleanupError, CNMError
+from pycnm.plan.operation import Operation, Plan, Session
+
+
+class Work(Session, Protocol):
+    """A session that may put off what it is asked, and knows what came of it."""
+
+    def finish(self) -> None:
+        """Do everything that was put off."""
+
+    def untouched(self) -> Collection[Operation]:
+        """Facts that were to be made true and weren't by this session.
+
+        They were so already, were refused, or were never tried.  Whose they
+        are then is not known, so whoever takes back what the session did
+        leaves them alone.
+        """
+
+
+W = TypeVar("W", bound=Work)
+T = TypeVar("T")
+
+
+class Runner(ABC, Generic[W]):
+    """Runs plans in sessions of one kind."""
+
+    @abstractmethod
+    def within(self, work: Callable[[W], T]) -> T:
+        """What `work` returns, given a session that is finished afterwards."""
+
+    def run(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
+        """Carry out a change: undo some operations, then do others; all or nothing.
+
+        Args:
+            undo: in the order in which they were done; undone in reverse, less
+                what the kernel takes along by itself.
+            do: in the order of doing.
+
+        Raises:
+            CNMError: an operation was refused; what had been done was undone and
+                what had been undone was done again, as far as the kernel let us.
+        """
+        sessions: list[W] = []
+
+        def carry_out(session: W) -> None:
+            sessions.append(session)
+            _perform(session, undo, do)
+
+        try:
+            self.within(carry_out)
+        except BaseException as error:
+            untouched = {fact for session in sessions for fact in session.untouched()}
+            done = [operation for operation in do if operation not in untouched]
+            failures = self.within(lambda session: _attempt(session, done, undo))
+            for failure in failures:
+                error.add_note(f"while undoing: {failure}")
+            raise
+
+    def attempt(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
+        """Carry out as much of a change as possible, in the face of errors.
+
+        Args:
+            undo, do: as of `run`.
+
+        Raises:
+            CleanupError: some of it failed; the rest was done.
+        """
+        failures = self.within(lambda session: _attempt(session, undo, do))
+        if failures:
+            raise CleanupError(
+                "part of it could not be undone; `cnm reconcile` tries again", failures
+            )
+
+    def check(self, operations: Iterable[Operation]) -> list[tuple[Operation, str]]:
+        """Every operation that the kernel differs from, and how, in words."""
+
+        def look(session: W) -> list[tuple[Operation, str]]:
+            found = []
+            for operation in operations:
+                words = operation.check(session)
+                if words is not None:
+                    found.append((operation, words))
+            return found
+
+        return self.within(look)
+
+
+def _perform(session: Work, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
+    for step in _steps(undo, do):
+        step(session)
+
+
+def _steps(
+    undo: Sequence[Operation], do: Sequence[Operation]
+) -> Sequence[Callable[[Session], None]]:
+    undoing = Plan(tuple(undo)).undoing()
+    return [operation.undo for operation in undoing] + [operation.do for operation in do]
+
+
+def _attempt(session: Work, undo: Sequence[Operation], do: Sequence[Operation]) -> list[Exception]:
+    """Every step by itself where a batch was refused, so that one failure spoils only itself."""
+    try:
+        _perform(session, undo, do)
+        session.finish()
+    except (CNMError, OSError):
+        pass
+    else:
+        return []
+    failures: list[Exception] = []
+    for step in _steps(undo, do):
+        try:
+            step(session)
+            session.finish()
+        except (CNMError, OSError) as error:
+            if getattr(error, "errno", None) != errno.ENOENT:
+                failures.append(error)
+    return failures
