@@ -222,6 +222,7 @@ def _refuse_no_command(argv: object) -> None:
         or not isinstance(argv, Sequence)
         or not argv
         or not all(isinstance(word, str) and "\0" not in word for word in argv)
+        or not argv[0]
     ):
         raise InvalidArgumentError(
             f"invalid command {shown(argv)}: give a list of texts, such as ['ping', '-c1', 'c3']"

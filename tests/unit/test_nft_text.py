@@ -181,7 +181,7 @@ class TestRulesets:
     def test_guard_of_an_ipv4_endpoint_says_nothing_of_ipv6(self):
         text = guard_text(ipv4=["10.20.30.2"])
         assert text == [
-            "udp sport 67 counter drop",
+            "meta l4proto udp ether type ip ip frag-off & 0x1fff == 0 udp dport 68 counter drop",
             f"ether saddr {MAC} ether type ip ip saddr 10.20.30.2 accept",
             f"ether saddr != {MAC} counter drop",
             (
@@ -200,14 +200,19 @@ class TestRulesets:
         assert seen
 
     @given(st.lists(st.ip_addresses(v=4), max_size=3), st.lists(st.ip_addresses(v=6), max_size=3))
-    def test_guard_accepts_only_with_an_address_of_its_own(self, ipv4, ipv6):
-        own = [f" ip saddr {IPAddress(str(each))} " for each in ipv4]
-        own += [f" arp saddr ip {IPAddress(str(each))} " for each in ipv4]
-        own += [f" ip6 saddr {IPAddress(str(each))} " for each in ipv6]
-        own += [f" ip6 saddr {link_local(EUI(MAC))} "] if ipv6 else []
-        for rule in guard_text(map(str, ipv4), map(str, ipv6)):
+    def test_guard_accepts_only_from_an_address_of_its_own(self, ipv4, ipv6):
+        own4, own6 = list(map(str, ipv4)), [str(IPAddress(str(each))) for each in ipv6]
+        own6 += [str(link_local(EUI(MAC)))] if ipv6 else []
+        own = [f" {field} {each} " for each in own4 for field in ("ip saddr", "arp saddr ip")]
+        own += [f" ip6 saddr {each} " for each in own6]
+        foreign = " ".join(["ether type ip6", *(f"ip6 saddr != {each}" for each in own6)])
+        rules = guard_text(own4, own6[:-1])
+        decided = rules.index(f"{foreign} counter drop") if ipv6 else len(rules)
+        for rule in rules[:decided]:
             from_nobody = " ip6 saddr :: icmpv6 type " in rule
             assert not rule.endswith("accept") or from_nobody or any(each in rule for each in own)
+        for rule in rules[decided:]:
+            assert not rule.endswith("accept") or rule.startswith("ether type ip6 ")
 
     def test_guard_without_addresses_lets_nothing_pass(self):
         assert not [rule for rule in guard_text() if rule.endswith("accept")]
@@ -361,9 +366,9 @@ class TestRefusals:
             (statements.IP6_SADDR, IPNetwork("10.0.0.0/8"), "=="),
             (statements.IP_SADDR, "10.0.0.1", "=="),
             (statements.ND_TARGET, IPNetwork("fe80::/10"), "=="),
-            (statements.UDP_SPORT, 65536, "=="),
+            (statements.UDP_DPORT, 65536, "=="),
             (statements.ARP_HLEN, 256, "=="),
-            (statements.UDP_SPORT, 53, "<"),
+            (statements.UDP_DPORT, 53, "<"),
             (statements.ETHER_TYPE, NetworkProtocol.IPV4, "=="),
             (statements.CT_STATE, words.CTState.INVALID, "=="),
             (statements.CT_STATE, (), "=="),

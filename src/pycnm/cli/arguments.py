@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import attrs
 
@@ -93,14 +93,10 @@ class Request:
         """What was called, in words."""
         return " ".join(self.path)
 
-    def refuse(self, message: str, flag: Flag | None = None) -> NoReturn:
-        """Say what is wrong, and where help is.
-
-        Raises:
-            MisuseError: always.
-        """
+    def refusal(self, message: str, flag: Flag | None = None) -> MisuseError:
+        """The error that says what is wrong, and where help is."""
         status = self.command.misuse if isinstance(self.command, Command) else 2
-        raise MisuseError(f"{message}; see `{self.title} --help`", status, flag)
+        return MisuseError(f"{message}; see `{self.title} --help`", status, flag)
 
 
 def read(root: Group, words: Sequence[str]) -> Request:
@@ -118,8 +114,10 @@ def read(root: Group, words: Sequence[str]) -> Request:
             return request
         found = request.command.find(rest[0])
         if found is None:
-            names = [command.name for command in request.command.commands]
-            request.refuse(f"unknown command: {request.title} {rest[0]}{_nearest(rest[0], names)}")
+            names = [command.name for command in request.command.shown]
+            raise request.refusal(
+                f"unknown command: {request.title} {rest[0]}{_nearest(rest[0], names)}"
+            )
         request = attrs.evolve(
             request,
             path=(*request.path, found.name),
@@ -139,11 +137,17 @@ def check_operands(request: Request, command: Command) -> None:
     needed = [operand for operand in command.operands if not operand.optional]
     usage = f"usage: {request.title} {' '.join(map(str, command.operands))}".rstrip()
     if given < len(needed):
-        request.refuse(f"{request.title} needs {needed[given].name}; {usage}")
-    many = bool(command.operands) and command.operands[-1].many
-    if given > len(command.operands) and not many:
+        raise request.refusal(f"{request.title} needs {needed[given].name}; {usage}")
+    more = bool(command.operands) and command.operands[-1].more
+    if given > len(command.operands) and not more:
         extra = request.arguments.operands[len(command.operands)]
-        request.refuse(f"one word too many for {request.title}: {extra!r}; {usage}")
+        raise request.refusal(f"one word too many for {request.title}: {extra!r}; {usage}")
+    expected = command.operands if given >= len(command.operands) else needed
+    for operand, text in zip(expected, request.arguments.operands, strict=False):
+        if operand.words and text not in operand.words:
+            raise request.refusal(
+                f"invalid {operand.name} {text!r}: it is {' or '.join(operand.words)}"
+            )
 
 
 def _flags(request: Request, words: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -164,9 +168,7 @@ def _flags(request: Request, words: list[str]) -> tuple[dict[str, Any], list[str
     return values, operands
 
 
-def _split(
-    request: Request, words: list[str], *, stop: bool
-) -> Iterator[tuple[Flag | None, str]]:
+def _split(request: Request, words: list[str], *, stop: bool) -> Iterator[tuple[Flag | None, str]]:
     """Flags with the text of their values, and operands, which have no flag."""
     waiting = iter(words)
     for word in waiting:
@@ -184,9 +186,7 @@ def _split(
             yield None, word
 
 
-def _letters(
-    request: Request, letters: str, waiting: Iterator[str]
-) -> Iterator[tuple[Flag, str]]:
+def _letters(request: Request, letters: str, waiting: Iterator[str]) -> Iterator[tuple[Flag, str]]:
     while letters:
         flag = _lettered(request, letters[0], letters)
         letters = letters[1:]
@@ -204,14 +204,14 @@ def _named(request: Request, name: str) -> Flag:
         if name == flag.name or name in flag.also:
             return flag
     names = [flag.name for flag in request.flags]
-    request.refuse(f"unknown flag: --{name}{_nearest(name, names, '--')}")
+    raise request.refusal(f"unknown flag: --{name}{_nearest(name, names, '--')}")
 
 
 def _lettered(request: Request, letter: str, letters: str) -> Flag:
     for flag in request.flags:
         if letter == flag.short:
             return flag
-    request.refuse(f"unknown shorthand flag: {letter!r} in -{letters}")
+    raise request.refusal(f"unknown shorthand flag: {letter!r} in -{letters}")
 
 
 def _following(request: Request, flag: Flag, word: str, waiting: Iterator[str]) -> str:
@@ -220,20 +220,14 @@ def _following(request: Request, flag: Flag, word: str, waiting: Iterator[str]) 
         return "true"
     for text in waiting:
         return text
-    request.refuse(f"flag needs an argument: {word}", flag)
+    raise request.refusal(f"flag needs an argument: {word}", flag)
 
 
 def _value(request: Request, flag: Flag, text: str, before: Any) -> object:
     """What a flag is worth now that it is given `text`, after what it was worth."""
     match flag.kind:
-        case Kind.SWITCH:
-            if text not in _SWITCH:
-                request.refuse(_invalid(flag, text, "true or false"))
-            return _SWITCH[text]
-        case Kind.NUMBER:
-            if not _NUMBER.fullmatch(text):
-                request.refuse(_invalid(flag, text, "a whole number"))
-            return int(text)
+        case Kind.TEXT:
+            return text
         case Kind.TEXTS:
             return [*(before or []), text]
         case Kind.COMMAS:
@@ -243,13 +237,21 @@ def _value(request: Request, flag: Flag, text: str, before: Any) -> object:
             return {**(before or {}), key: value}
         case Kind.FILTERS:
             return _filtered(request, flag, text, before or {})
-        case Kind.CHOICE:
-            if text not in flag.words:
-                hint = "; let jq(1) do what a Go template does" if "{{" in text else ""
-                request.refuse(_invalid(flag, text, " or ".join(flag.words)) + hint)
-            return text
-        case Kind.TEXT:
-            return text
+    return _checked(request, flag, text)
+
+
+def _checked(request: Request, flag: Flag, text: str) -> object:
+    """The value of a flag that can't have any."""
+    if flag.kind is Kind.SWITCH and text in _SWITCH:
+        return _SWITCH[text]
+    if flag.kind is Kind.NUMBER and _NUMBER.fullmatch(text):
+        return int(text)
+    if flag.kind is Kind.CHOICE and text in flag.words:
+        return text
+    right = {Kind.SWITCH: "true or false", Kind.NUMBER: "a whole number"}
+    hint = "; let jq(1) do what a Go template does" if "{{" in text else ""
+    message = _invalid(flag, text, right.get(flag.kind, " or ".join(flag.words)))
+    raise request.refusal(message + hint)
 
 
 def _filtered(
@@ -257,7 +259,7 @@ def _filtered(
 ) -> dict[str, list[str]]:
     key, equals, value = text.partition("=")
     if not equals:
-        request.refuse(_invalid(flag, text, "KEY=VALUE, such as driver=bridge"))
+        raise request.refusal(_invalid(flag, text, "KEY=VALUE, such as driver=bridge"))
     return {**before, key: [*before.get(key, []), value]}
 
 

@@ -54,18 +54,18 @@ class Flag:
 
 @attrs.frozen
 class Operand:
-    """A word that is no flag; with `many`, one or more of them."""
+    """A word that is no flag; with `more`, which is what help calls them, any number of words."""
 
     name: str
     known: Known = Known.NOTHING
     words: tuple[str, ...] = ()
     optional: bool = False
-    many: bool = False
+    more: str = ""
 
     def __str__(self) -> str:
         """How a usage line shows it."""
         text = f"[{self.name}]" if self.optional else self.name
-        return f"{text} [{self.name}...]" if self.many else text
+        return f"{text} [{self.more}...]" if self.more else text
 
 
 @attrs.frozen
@@ -78,6 +78,7 @@ class Command:
         example: how it is used.
         details: what the summary doesn't say.
         runs: its last operand is a command of somebody else's, with flags of its own.
+        hidden: help doesn't name it.
         failure: its exit status when it fails; `misuse` when the words are wrong.
     """
 
@@ -90,6 +91,7 @@ class Command:
     also: tuple[str, ...] = ()
     details: str = ""
     runs: bool = False
+    hidden: bool = False
     failure: int = 1
     misuse: int = 2
 
@@ -108,6 +110,12 @@ class Group:
     example: str
     flags: tuple[Flag, ...] = ()
     also: tuple[str, ...] = ()
+    hidden: bool = False
+
+    @property
+    def shown(self) -> list[Command | Group]:
+        """The commands that help names."""
+        return [command for command in self.commands if not command.hidden]
 
     def find(self, word: str) -> Command | Group | None:
         """The command that a word calls."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pycnm.cli.command import Command, Flag, Group, Kind, Known, Operand
 
 _NETWORK = Operand("NETWORK", Known.NETWORKS)
-_NETWORKS = Operand("NETWORK", Known.NETWORKS, many=True)
+_NETWORKS = Operand("NETWORK", Known.NETWORKS, more="NETWORK")
 _SANDBOX = Operand("SANDBOX", Known.SANDBOXES)
-_SANDBOXES = Operand("SANDBOX", Known.SANDBOXES, many=True)
-_COMMAND = Operand("COMMAND", Known.FILES, many=True)
-_PORTS = Operand("PORT", many=True)
+_SANDBOXES = Operand("SANDBOX", Known.SANDBOXES, more="SANDBOX")
+_COMMAND = Operand("COMMAND", Known.FILES, more="ARG")
+_PORTS = Operand("PORT", more="PORT")
 
 GLOBAL = (
     Flag(
@@ -40,9 +40,7 @@ _INSPECT_FORMAT = Flag(
 )
 _KEYS = ("driver=", "id=", "label=", "name=", "scope=", "type=", "dangling=")
 _NO_ERROR = Flag("force", "Don't fail over one that does not exist", Kind.SWITCH, short="f")
-_PUBLISH = Flag(
-    "publish", "Publish a port at the host, such as 8080:80/tcp", Kind.TEXTS, short="p"
-)
+_PUBLISH = Flag("publish", "Publish a port at the host, such as 8080:80/tcp", Kind.TEXTS, short="p")
 
 # What an endpoint is given; the names differ where `docker run` and
 # `docker network connect` call the same thing differently.
@@ -89,9 +87,7 @@ _CREATE = Command(
     (
         Flag("attachable", "Shown by inspect; every network of a host is", Kind.SWITCH),
         Flag("aux-address", "An address that nobody gets, NAME=ADDRESS", Kind.PAIRS),
-        Flag(
-            "driver", 'Driver of the network (default "bridge")', short="d", known=Known.DRIVERS
-        ),
+        Flag("driver", 'Driver of the network (default "bridge")', short="d", known=Known.DRIVERS),
         Flag("dry-run", "Show the commands it stands for, and do nothing", Kind.SWITCH),
         Flag("gateway", "Gateway of a subnet (default: its first address)", Kind.COMMAS),
         Flag("internal", "Nothing gets in or out", Kind.SWITCH),
@@ -263,14 +259,18 @@ _RUN = Command(
         Flag("name", "Name of the sandbox (default: a random one)", known=Known.SANDBOXES),
         Flag(
             "net",
-            'Network to connect it to, or name=NETWORK,ip=...,alias=...; may be repeated '
+            "Network to connect it to, or name=NETWORK,ip=...,alias=...; may be repeated "
             '(default "bridge")',
             Kind.TEXTS,
             also=("network",),
             known=Known.NETWORKS,
         ),
-        Flag("network-alias", "Add another name for it on its network", Kind.TEXTS,
-             also=("net-alias",)),
+        Flag(
+            "network-alias",
+            "Add another name for it on its network",
+            Kind.TEXTS,
+            also=("net-alias",),
+        ),
         Flag("rm", "Remove the sandbox when the command ends", Kind.SWITCH),
         *_ADDRESSES,
         _PUBLISH,
@@ -346,6 +346,15 @@ ROOT = Group(
             "pycnm.cli.completion:script",
             "source <(cnm completion bash)",
             (Operand("SHELL", words=("bash",)),),
+        ),
+        Command(
+            "__complete",
+            "Show what the last word may become",
+            "pycnm.cli.completion:complete",
+            "cnm __complete -- network insp",
+            (Operand("WORD", optional=True, more="WORD"),),
+            runs=True,
+            hidden=True,
         ),
     ),
     "cnm run --rm --net my_bridge -- ip address",

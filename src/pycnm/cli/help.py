@@ -37,9 +37,8 @@ def _usage(request: Request, rest: str) -> str:
 
 
 def _commands(group: Group) -> str:
-    return _columns(
-        "Commands:", [(f"  {command.name}", command.summary) for command in group.commands]
-    )
+    rows = [(f"  {command.name}", command.summary) for command in group.shown]
+    return _columns("Commands:", rows)
 
 
 def _options(flags: tuple[Flag, ...]) -> str:
@@ -58,4 +57,3 @@ def _columns(title: str, rows: list[tuple[str, str]]) -> str:
         lines.append(f"{name:<{left}}{first}")
         lines += [f"{'':<{left}}{line}" for line in more]
     return "\n".join(lines)
-

@@ -8,7 +8,7 @@ from typing import Any
 
 from pycnm.cli.arguments import Arguments
 from pycnm.cli.opening import controller, each, remove
-from pycnm.cli.output import inspection, labels, listing, moment, natural
+from pycnm.cli.output import finish, inspection, labels, listing, moment, say
 from pycnm.controller import Controller
 from pycnm.endpoint import Endpoint
 from pycnm.errors import InUseError, NotFoundError
@@ -44,9 +44,9 @@ def create(arguments: Arguments) -> int:
         wishes["ipam"] = ipam
     with controller(arguments) as cnm:
         if arguments.switch("dry-run"):
-            print(cnm.plan_network(name, **wishes))
+            say(str(cnm.plan_network(name, **wishes)))
         else:
-            print(cnm.create_network(name, **wishes).id)
+            say(cnm.create_network(name, **wishes).id)
     return 0
 
 
@@ -83,7 +83,7 @@ def inspect(arguments: Arguments) -> int:
     found = []
     with controller(arguments) as cnm:
         status = each(arguments.operands, lambda name: found.append(cnm.network(name).inspect()))
-    print(inspection(arguments, found))
+    say(inspection(arguments, found))
     return status
 
 
@@ -91,16 +91,16 @@ def ls(arguments: Arguments) -> int:
     """List networks."""
     titles = ("NETWORK ID", "NAME", "DRIVER", "SCOPE")
     with controller(arguments) as cnm:
-        networks = sorted(cnm.networks(**arguments.filters()), key=lambda net: natural(net.name))
-        lines = listing(arguments, titles, networks, _row, _shown)
-    print("\n".join(lines))
+        lines = listing(arguments, titles, cnm.networks(**arguments.filters()), _row, _shown)
+    say(*lines)
     return 0
 
 
 def prune(arguments: Arguments) -> int:
     """Delete every network that nothing is connected to, once the user agrees."""
     if not arguments.switch("force"):
-        print(_WARNING, end="", flush=True)
+        say(_WARNING, end="")
+        finish()
         if sys.stdin is None or sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             return 0
     names = []
@@ -112,7 +112,7 @@ def prune(arguments: Arguments) -> int:
                 network.delete()
                 names.append(name)
     if names:
-        print("Deleted Networks:", *names, "", sep="\n")
+        say("Deleted Networks:", *names, "")
     return 0
 
 
@@ -120,8 +120,7 @@ def publish(arguments: Arguments) -> int:
     """Publish ports of a connected sandbox, and show what they came to."""
     network, sandbox, *ports = arguments.operands
     with controller(arguments) as cnm:
-        for binding in _endpoint(cnm, network, sandbox).publish(*ports):
-            print(binding)
+        say(*map(str, _endpoint(cnm, network, sandbox).publish(*ports)))
     return 0
 
 

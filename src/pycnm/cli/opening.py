@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 
 from pycnm.cli.arguments import Arguments
-from pycnm.cli.output import complain
+from pycnm.cli.output import complain, say
 from pycnm.controller import DEFAULT_STATE_DIR, Controller
 from pycnm.errors import CNMError, NotFoundError
 
@@ -17,16 +18,22 @@ def state_dir(arguments: Arguments) -> str:
     return named if named is not None else os.environ.get("CNM_STATE_DIR") or DEFAULT_STATE_DIR
 
 
+def host(arguments: Arguments) -> str | int | None:
+    """The host that was asked for; None is the namespace of the caller."""
+    named = arguments.text("host")
+    if named is None:
+        named = os.environ.get("CNM_HOST") or None
+    return None if named is None else namespace(named)
+
+
 def controller(arguments: Arguments) -> Controller:
     """A controller of the host and the state directory that were asked for."""
-    named = arguments.text("host")
-    host = named if named is not None else os.environ.get("CNM_HOST") or None
-    return Controller(state_dir(arguments), host=None if host is None else namespace(host))
+    return Controller(state_dir(arguments), host=host(arguments))
 
 
 def namespace(text: str) -> str | int:
     """A namespace by name or path, or by pid if it is a number."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else text
 
 
 def each(names: Iterable[str], work: Callable[[str], None]) -> int:
@@ -51,6 +58,6 @@ def remove(arguments: Arguments, delete: Callable[[str], None]) -> int:
             if not arguments.switch("force"):
                 raise
         else:
-            print(name)
+            say(name)
 
     return each(arguments.operands, delete_one)

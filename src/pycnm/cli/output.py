@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pycnm.cli.arguments import Arguments
+from pycnm.errors import NotFoundError
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 _CELL, _GAP = 10, 3
 """The least width of a column, and the space behind its longest entry, in Docker's tables."""
@@ -24,22 +28,32 @@ def listing(
     titles: Sequence[str],
     items: Iterable[T],
     row: Callable[[T], Sequence[str]],
-    shown: Callable[[T], Mapping[str, Any]],
+    shown: Callable[[T], Mapping[str, str]],
 ) -> list[str]:
-    """The lines of a list, as its flags want them.
+    """The lines of a list, as its flags want them, by name.
 
     Args:
-        row: an item's cells in the table, its id first.
-        shown: an item as JSON, with its ID.
+        row: an item's cells in the table: its id, its name, and so on.
+        shown: an item as JSON, with `ID` and `Name`.
     """
     cut = None if arguments.switch("no-trunc") else _SHORT
     if arguments.text("format") == "json":
-        documents = [shown(item) for item in items]
+        documents = _present(items, shown)
+        documents.sort(key=lambda document: natural(document["Name"]))
         return [line({**document, "ID": document["ID"][:cut]}) for document in documents]
-    rows = [(identity[:cut], *cells) for identity, *cells in map(row, items)]
+    rows = sorted(_present(items, row), key=lambda cells: natural(cells[1]))
     if arguments.switch("quiet"):
-        return [identity for identity, *_ in rows]
-    return [table(titles, rows)]
+        return [cells[0][:cut] for cells in rows]
+    return [table(titles, [(cells[0][:cut], *cells[1:]) for cells in rows])]
+
+
+def _present(items: Iterable[T], read: Callable[[T], U]) -> list[U]:
+    """What is read of each item; those that are deleted meanwhile are no longer listed."""
+    found = []
+    for item in items:
+        with contextlib.suppress(NotFoundError):
+            found.append(read(item))
+    return found
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -79,6 +93,32 @@ def moment(created: str) -> str:
     return created.replace("T", " ").replace("Z", " +0000 UTC")
 
 
+def say(*lines: str, end: str = "\n") -> None:
+    """Print lines on stdout."""
+    if sys.stdout is not None:
+        sys.stdout.writelines(f"{line}{end}" for line in lines)
+
+
+def finish() -> None:
+    """Have everything that was said written.
+
+    Raises:
+        OSError: it can't be.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def give_up() -> None:
+    """Whoever reads stdout is gone, or it is full: don't try again when Python ends."""
+    with contextlib.suppress(OSError):
+        finish()
+    with contextlib.suppress(OSError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def complain(error: BaseException | str) -> None:
     """Print an error on one line, and what there is to add on lines of their own."""
     if isinstance(error, BaseExceptionGroup):
@@ -86,9 +126,10 @@ def complain(error: BaseException | str) -> None:
     else:
         message, notes = str(error), []
     notes += getattr(error, "__notes__", [])
-    print(f"cnm: {_printable(message)}", file=sys.stderr)
-    for note in notes:
-        print(f"     {_printable(note)}", file=sys.stderr)
+    lines = [f"cnm: {_printable(message)}", *(f"     {_printable(note)}" for note in notes)]
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.writelines(f"{line}\n" for line in lines)
 
 
 def _printable(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pycnm.cli.arguments import Arguments
 from pycnm.cli.opening import controller, each, namespace, remove
-from pycnm.cli.output import inspection, labels, listing, moment, natural
+from pycnm.cli.output import inspection, labels, listing, moment, say
 from pycnm.sandbox import Sandbox
 
 
@@ -18,7 +18,7 @@ def create(arguments: Arguments) -> int:
         box = cnm.create_sandbox(
             name, netns=None if adopted is None else namespace(adopted), **settings(arguments)
         )
-        print(box.id)
+        say(box.id)
     return 0
 
 
@@ -39,7 +39,7 @@ def inspect(arguments: Arguments) -> int:
     found = []
     with controller(arguments) as cnm:
         status = each(arguments.operands, lambda name: found.append(cnm.sandbox(name).inspect()))
-    print(inspection(arguments, found))
+    say(inspection(arguments, found))
     return status
 
 
@@ -47,9 +47,8 @@ def ls(arguments: Arguments) -> int:
     """List sandboxes."""
     titles = ("SANDBOX ID", "NAME", "NETWORKS")
     with controller(arguments) as cnm:
-        boxes = sorted(cnm.sandboxes(), key=lambda box: natural(box.name))
-        lines = listing(arguments, titles, boxes, _row, _shown)
-    print("\n".join(lines))
+        lines = listing(arguments, titles, cnm.sandboxes(), _row, _shown)
+    say(*lines)
     return 0
 
 

@@ -10,7 +10,7 @@ from netaddr import IPAddress, IPNetwork
 
 from pycnm.drivers.base import Driver
 from pycnm.drivers.registry import driver_class, ipam_class
-from pycnm.errors import InvalidArgumentError
+from pycnm.errors import InvalidArgumentError, NotPermittedError
 from pycnm.spec import addresses, names
 from pycnm.spec.wording import shown
 
@@ -53,8 +53,6 @@ def network_name(name: object) -> str:
         InvalidArgumentError: malformed.
         NotPermittedError: it is the name of a predefined network.
     """
-    from pycnm.errors import NotPermittedError  # noqa: PLC0415 - on the way of an error
-
     text = names.object_name(name, "network")
     if text in _RESERVED:
         raise NotPermittedError(
@@ -124,6 +122,10 @@ def network_request(
         CNMError: an argument is not what it should be; the message says what is.
     """
     value = driver_value(driver, options, parent)
+    if value.single:
+        raise NotPermittedError(
+            f'only one instance of "{value.name}" network is allowed; connect to the predefined one'
+        )
     subnets = [addresses.subnet(item, unspecified=True) for item in _several(subnet)]
     has6 = flag(ipv6, "ipv6") or any(item.version == 6 for item in subnets)  # noqa: PLR2004
     has4 = flag(ipv4, "ipv4")

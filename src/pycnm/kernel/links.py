@@ -118,7 +118,10 @@ class _Links:
 
     def differs(self, session: LinuxSession, fact: plan.Link) -> str | None:
         where = fact.netns or fact.ns
-        found = state(session, where, fact.name)
+        try:
+            found = state(session, where, fact.name)
+        except LookupError:
+            found = None
         if found is None:
             return f"the interface {fact.name} is gone"
         if found.kind != fact.kind:

@@ -35,6 +35,7 @@ _VERDICTS: Final = {"drop": 0, "accept": 1, "jump": -3, "goto": -4, "return": -5
 _VERDICT_WORDS: Final = {code: word for word, code in _VERDICTS.items()}
 
 _META: Final = {
+    nft.IIF: 4,
     nft.IIFNAME: 6,
     nft.OIFNAME: 7,
     nft.IIFTYPE: 8,

@@ -20,6 +20,7 @@ from pycnm.nft.statements import (
     CT_STATUS,
     DROP,
     FIB_DADDR_TYPE,
+    IIF,
     IIFNAME,
     IP6_DADDR,
     IP6_SADDR,
@@ -148,7 +149,7 @@ def _sets() -> Iterator[Set]:
     yield _set("egress", ("ifname",), "verdict", "out of a network")
     yield _set("ingress", ("ifname",), "verdict", "into a network")
     yield _set("loops", ("ifname", "ifname"), None, "a network and itself, for published ports")
-    yield _set("bridges", ("ifname",), None, "networks that the host itself reaches by loopback")
+    yield _set("bridges", ("ifname",), None, "networks with published ports")
     yield _set("trusted", ("ifname", "ifname"), None, "may reach a network without publication")
     for version, addresses in _ADDRESSES.items():
         yield _set(f"opened{version}", ("ifname",), None, "pycnm switched forwarding on here")
@@ -270,7 +271,6 @@ def _publish() -> tuple[Object, ...]:
 def _postrouting(ports: tuple[int, int]) -> tuple[Object, ...]:
     """The source addresses of what leaves a network, and of what the host sends into one."""
     loop = Lookup((IIFNAME, OIFNAME), "loops")
-    to_bridge = Lookup((OIFNAME,), "bridges")
     return _chain(
         _nat_chain("postrouting", 100),
         # A sandbox that uses the host's address to reach its own network has to
@@ -279,8 +279,10 @@ def _postrouting(ports: tuple[int, int]) -> tuple[Object, ...]:
         (loop, ACCEPT),
         *_source_rules(4, NetworkProtocol.IPV4, "ip", ports),
         *_source_rules(6, NetworkProtocol.IPV6, "ip6", ports),
-        (to_bridge, Match(IP_SADDR, _LOOPBACK4), Masquerade()),
-        (to_bridge, Match(IP6_SADDR, _LOOPBACK6), Masquerade()),
+        # The host's own connections, some of which come from a loopback address;
+        # and what a bridge passes on by itself, which br_netfilter shows here
+        # without the interface it came in by.
+        (Match(IIF, 0), Lookup((OIFNAME,), "bridges"), _PUBLISHED, Masquerade()),
     )
 
 

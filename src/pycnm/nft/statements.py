@@ -52,6 +52,8 @@ class Selector:
         return self.text
 
 
+# The number of an interface; 0 if there is none.
+IIF: Final = Selector("iif", int, 4)
 IIFNAME: Final = Selector("iifname", str, 16)
 OIFNAME: Final = Selector("oifname", str, 16)
 IIFTYPE: Final = Selector("meta iiftype", LinkType, 2)

@@ -227,7 +227,9 @@ class Sysctl(Operation):
     optional: bool = False
 
     def __str__(self) -> str:
-        return f"{inside(self.ns)}sysctl -w {self.key}={self.value}"
+        # With dots, as people write it, unless a name in it has dots itself.
+        key = self.key if "." in self.key else self.key.replace("/", ".")
+        return f"{inside(self.ns)}sysctl -w {key}={self.value}"
 
     def goes_with(self, other: Operation) -> bool:
         """Gone with its interface or its namespace."""

@@ -22,7 +22,7 @@ class HeldPort(Operation):
 
     def __str__(self) -> str:
         address = f"[{self.address}]" if ":" in self.address else self.address
-        return f"cnm agent --hold {address}:{self.port}/{self.protocol}"
+        return f"# `cnm agent` has a socket bound to {address}:{self.port}/{self.protocol}"
 
 
 @attrs.frozen
@@ -44,9 +44,10 @@ class FreshFlows(Operation):
     before: bool = False
 
     def __str__(self) -> str:
+        command = f"conntrack -D --reply-src {self.address}"
         if self.port:
-            return f"conntrack -D -p {self.protocol} --orig-port-dst {self.port}"
-        return f"conntrack -D --reply-src {self.address}"
+            command = f"conntrack -D -p {self.protocol} --orig-port-dst {self.port}"
+        return command if self.before else f"# when it goes: {command}"
 
     def do(self, session: Session) -> None:
         """Forget what began before, where that matters."""

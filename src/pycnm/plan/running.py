@@ -52,17 +52,18 @@ class Runner(ABC, Generic[W]):
             CNMError: an operation was refused; what had been done was undone and
                 what had been undone was done again, as far as the kernel let us.
         """
+        begun: list[Operation] = []
         sessions: list[W] = []
 
         def carry_out(session: W) -> None:
             sessions.append(session)
-            _perform(session, undo, do)
+            _perform(session, undo, do, begun)
 
         try:
             self.within(carry_out)
         except BaseException as error:
             untouched = {fact for session in sessions for fact in session.untouched()}
-            done = [operation for operation in do if operation not in untouched]
+            done = [operation for operation in begun if operation not in untouched]
             failures = self.within(lambda session: _attempt(session, done, undo))
             for failure in failures:
                 error.add_note(f"while undoing: {failure}")
@@ -97,29 +98,28 @@ class Runner(ABC, Generic[W]):
         return self.within(look)
 
 
-def _perform(session: Work, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
-    for step in _steps(undo, do):
-        step(session)
-
-
-def _steps(
-    undo: Sequence[Operation], do: Sequence[Operation]
-) -> Sequence[Callable[[Session], None]]:
-    undoing = Plan(tuple(undo)).undoing()
-    return [operation.undo for operation in undoing] + [operation.do for operation in do]
+def _perform(
+    session: Work, undo: Sequence[Operation], do: Sequence[Operation], begun: list[Operation]
+) -> None:
+    for operation in Plan(tuple(undo)).undoing():
+        operation.undo(session)
+    for operation in do:
+        begun.append(operation)
+        operation.do(session)
 
 
 def _attempt(session: Work, undo: Sequence[Operation], do: Sequence[Operation]) -> list[Exception]:
     """Every step by itself where a batch was refused, so that one failure spoils only itself."""
     try:
-        _perform(session, undo, do)
+        _perform(session, undo, do, [])
         session.finish()
     except (CNMError, OSError):
         pass
     else:
         return []
     failures: list[Exception] = []
-    for step in _steps(undo, do):
+    undoing = Plan(tuple(undo)).undoing()
+    for step in [op.undo for op in undoing] + [op.do for op in do]:
         try:
             step(session)
             session.finish()

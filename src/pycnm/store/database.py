@@ -44,6 +44,8 @@ class Database:
         self._closed = False
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite gives the files beside it the mode of this one.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             with self.write() as tx:
                 self._migrate(tx)
         except PermissionError as error:

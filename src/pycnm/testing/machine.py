@@ -6,7 +6,6 @@ Whether something may be added is decided in `links` and `rules`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 
 import attrs
 from netaddr import IPNetwork
@@ -29,6 +28,7 @@ class Link:
     """A network device.
 
     Attributes:
+        ns: the path of its namespace.
         kind: empty for hardware and lo.
         mac: empty if the kernel chose one.
         peer: the other end of a pair.
@@ -36,6 +36,7 @@ class Link:
         settings: those of net/ipv4/conf and net/ipv6/conf, such as `ipv4/forwarding`.
     """
 
+    ns: str
     name: str
     kind: str
     mac: str = ""
@@ -74,7 +75,7 @@ class Namespace:
         return [
             route
             for route in self.routes
-            if route.link == link and IPNetwork(route.destination).version == version
+            if route.link == link and (":" in route.destination) == (version == IPV6)
         ]
 
     def forget_routes(self, link: str, version: int) -> None:
@@ -127,19 +128,16 @@ class Machine:
     Attributes:
         identity: what tells it from other machines.
         namespaces: by path.
-        directories: by path; whether each is ours.
         tables: by family and name.
         ports: protocol, address and port of bound sockets; whether each is ours.
-        nameservers: the host's.
     """
 
     features: Features
     identity: tuple[int, int] = attrs.field(factory=lambda: (0, secrets.randbits(63)))
     namespaces: dict[str, Namespace] = attrs.field(factory=dict)
-    directories: dict[str, bool] = attrs.field(factory=dict)
+    directories: set[str] = attrs.field(factory=set)
     tables: dict[tuple[str, str], Ruleset] = attrs.field(factory=dict)
     ports: dict[tuple[str, str, int], bool] = attrs.field(factory=dict)
-    nameservers: list[IPNetwork] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.add_namespace(HOST)
@@ -150,46 +148,45 @@ class Machine:
         features = self.features
         values = settings.initial(ipv6=features.ipv6, force_forwarding=features.force_forwarding)
         self.namespaces[path] = Namespace(values)
-        self.add_link(path, Link("lo", "", mtu=65536))
+        self.add_link(Link(path, "lo", "", mtu=65536))
 
-    def add_link(self, ns: str, link: Link) -> None:
-        """Put a link into a namespace; it is born with the settings that are the default there."""
-        namespace = self.namespaces[ns]
+    def add_link(self, link: Link) -> None:
+        """Put a link into its namespace, where it is born with the default settings."""
+        namespace = self.namespaces[link.ns]
         link.settings = settings.inherited(namespace.settings)
         namespace.links[link.name] = link
 
+    def links(self, ns: str) -> list[Link]:
+        """The links of a namespace."""
+        return list(self.namespaces[ns].links.values())
+
     def remove_namespace(self, path: str) -> None:
         """Forget a namespace with all it holds."""
-        for link in list(self.namespaces[path].links.values()):
-            self.remove_link(path, link)
+        for link in self.links(path):
+            self.remove_link(link)
         del self.namespaces[path]
 
-    def remove_link(self, ns: str, link: Link) -> None:
+    def remove_link(self, link: Link) -> None:
         """Forget a link, its addresses and routes, its peer, and what sits on it."""
-        namespace = self.namespaces[ns]
+        namespace = self.namespaces[link.ns]
+        if namespace.links.get(link.name) is not link:
+            return
         del namespace.links[link.name]
         namespace.forget_routes(link.name, IPV4)
         namespace.forget_routes(link.name, IPV6)
-        if ns == HOST and not self.features.early_guard:
+        if link.ns == HOST and not self.features.early_guard:
             self._remove_guards(link.name)
-        for where, other in list(self.links()):
+        if link.peer is not None:
+            self.remove_link(link.peer)
+            return
+        for other in [other for path in self.namespaces for other in self.links(path)]:
             if other.master is link:
                 other.master = None
-            if (other.peer is link or other.parent is link) and other in self.of(where):
-                self.remove_link(where, other)
+            if other.parent is link:
+                self.remove_link(other)
 
     def _remove_guards(self, device: str) -> None:
         for ruleset in self.tables.values():
             for name, chain in list(ruleset.chains.items()):
                 if chain.device == device:
                     del ruleset.chains[name], ruleset.rules[name]
-
-    def of(self, ns: str) -> list[Link]:
-        """The links of a namespace."""
-        return list(self.namespaces[ns].links.values())
-
-    def links(self) -> Iterator[tuple[str, Link]]:
-        """Every link, with the path of its namespace."""
-        for path in self.namespaces:
-            for link in self.of(path):
-                yield path, link

@@ -40,7 +40,6 @@ OTHERS: Mapping[str, str] = {
     "ipv4/ip_unprivileged_port_start": "1024",
     "netfilter/nf_conntrack_max": "262144",
 }
-NUMBERS_LIKE = "/conf/"
 
 
 def initial(*, ipv6: bool, force_forwarding: bool) -> dict[str, str]:

@@ -1,0 +1,307 @@
+"""Namespaces, links and their settings, brought about on a fake kernel."""
+
+from __future__ import annotations
+
+import errno
+
+from pycnm.errors import AlreadyExistsError, KernelError
+from pycnm.kernel import rtnl
+from pycnm.plan import links as plan
+from pycnm.plan.operation import Operation
+from pycnm.testing import settings
+from pycnm.testing.machine import Link, Machine, Namespace
+from pycnm.testing.session import FakeSession, Realisation, refusal
+
+PORTS = 1023
+"""How many ports a bridge takes (BR_MAX_PORTS)."""
+_NAME_MAX = 15
+_MTU_MIN, _MTU_MAX = 68, 65535
+_KINDS = {"bridge", "dummy", "ifb", "ipvlan", "macvlan", "veth", "vlan", "vxlan"}
+_STACKED = {"ipvlan", "macvlan", "vlan"}
+_SWITCHES_ALL = {
+    "ipv4/ip_forward": "ipv4/forwarding",
+    "ipv4/conf/all/forwarding": "ipv4/forwarding",
+    "ipv6/conf/all/forwarding": "ipv6/forwarding",
+    "ipv6/conf/all/disable_ipv6": "ipv6/disable_ipv6",
+}
+
+
+class _Namespaces:
+    def add(self, session: FakeSession, fact: plan.Namespace) -> bool:
+        if fact.path in session.machine.namespaces:
+            return False
+        if fact.path in session.machine.directories:
+            name = fact.path.rpartition("/")[2]
+            raise AlreadyExistsError(
+                f"{fact.path} is taken; adopt that namespace with netns={name!r}, "
+                "or choose another name"
+            )
+        session.machine.add_namespace(fact.path)
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Namespace) -> None:
+        if fact.path in session.machine.namespaces:
+            session.machine.remove_namespace(fact.path)
+
+    def differs(self, session: FakeSession, fact: plan.Namespace) -> str | None:
+        there = fact.path in session.machine.namespaces
+        return None if there else f"no namespace is pinned at {fact.path}"
+
+
+class _Directories:
+    def add(self, session: FakeSession, fact: plan.Directory) -> bool:
+        if fact.path in session.machine.directories:
+            return False
+        session.machine.directories.add(fact.path)
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Directory) -> None:
+        known = session.machine.directories
+        known.difference_update([path for path in known if f"{path}/".startswith(f"{fact.path}/")])
+
+    def differs(self, session: FakeSession, fact: plan.Directory) -> str | None:
+        there = fact.path in session.machine.directories
+        return None if there else f"the directory {fact.path} is gone"
+
+
+class _Links:
+    def add(self, session: FakeSession, fact: plan.Link) -> bool:
+        session.namespace(fact.ns)
+        master = session.needed(fact, fact.ns, fact.master) if fact.master else None
+        parent = session.needed(fact, fact.ns, fact.parent) if fact.parent else None
+        where = fact.netns or fact.ns
+        namespace = session.namespace(where)
+        # What can't be encoded is refused before the kernel hears of it.
+        rtnl.new_link(fact.name, fact.kind, fact.options)
+        _refuse_bad_name(fact, fact.name)
+        if fact.name in namespace.links:
+            _settle(session, fact, namespace.links[fact.name], master)
+            return False
+        if fact.kind not in _KINDS:
+            raise refusal(fact, errno.EOPNOTSUPP, "Unknown device type")
+        if fact.kind in _STACKED and parent is None:
+            raise refusal(fact, errno.EINVAL)
+        _refuse_bad_values(fact, fact.mac, fact.mtu)
+        link = Link(where, fact.name, fact.kind, mac=fact.mac, group=fact.group, alias=fact.alias)
+        link.mtu = fact.mtu or (parent.mtu if parent is not None else link.mtu)
+        link.parent = parent
+        _enslave(session.machine, fact, link, master)
+        session.machine.add_link(link)
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Link) -> None:
+        _remove(session, fact, session.found(fact.netns or fact.ns, fact.name))
+
+    def differs(self, session: FakeSession, fact: plan.Link) -> str | None:
+        found = session.found(fact.netns or fact.ns, fact.name)
+        if found is None:
+            return f"the interface {fact.name} is gone"
+        if found.kind != fact.kind:
+            return f"{fact.name} is of kind {found.kind or 'hardware'}, not {fact.kind}"
+        return _differs(fact, found)
+
+
+class _Veths:
+    def add(self, session: FakeSession, fact: plan.Veth) -> bool:
+        namespace = session.namespace(fact.ns)
+        master = session.needed(fact, fact.ns, fact.master) if fact.master else None
+        inside = session.namespace(fact.peer_ns)
+        _refuse_bad_name(fact, fact.name)
+        _refuse_bad_name(fact, fact.peer)
+        if fact.name in namespace.links:
+            _settle(session, fact, namespace.links[fact.name], master)
+            namespace.links[fact.name].up |= fact.up
+            return False
+        if fact.peer in inside.links:
+            raise _taken(fact, f"{fact.peer} in {fact.peer_ns}")
+        _refuse_bad_values(fact, fact.peer_mac, fact.mtu)
+        link = Link(fact.ns, fact.name, "veth", group=fact.group, alias=fact.alias, up=fact.up)
+        peer = Link(fact.peer_ns, fact.peer, "veth", mac=fact.peer_mac, peer=link)
+        link.peer = peer
+        link.mtu = peer.mtu = fact.mtu or link.mtu
+        _enslave(session.machine, fact, link, master)
+        session.machine.add_link(link)
+        session.machine.add_link(peer)
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Veth) -> None:
+        _remove(session, fact, session.found(fact.ns, fact.name))
+
+    def differs(self, session: FakeSession, fact: plan.Veth) -> str | None:
+        found = session.found(fact.ns, fact.name)
+        if found is None:
+            return f"the interface {fact.name} is gone"
+        if fact.peer_ns not in session.machine.namespaces:
+            return f"the namespace {fact.peer_ns} is gone"
+        peer = session.found(fact.peer_ns, fact.peer)
+        if peer is None:
+            return f"the interface {fact.peer} in {fact.peer_ns} is gone"
+        if peer.mac != fact.peer_mac:
+            return f"{fact.peer} in {fact.peer_ns} has MAC {peer.mac}, not {fact.peer_mac}"
+        if fact.up and not found.up:
+            return f"{fact.name} is down"
+        return _differs(fact, found)
+
+
+class _Ups:
+    def add(self, session: FakeSession, fact: plan.Up) -> bool:
+        link = session.namespace(fact.ns).links.get(fact.link)
+        if link is None:
+            raise refusal(fact, errno.ENODEV)
+        link.up = True
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Up) -> None:
+        link = session.found(fact.ns, fact.link)
+        if link is not None:
+            session.namespace(fact.ns).take_down(link)
+
+    def differs(self, session: FakeSession, fact: plan.Up) -> str | None:
+        found = session.found(fact.ns, fact.link)
+        if found is None:
+            return f"the interface {fact.link} is gone"
+        return None if found.up else f"{fact.link} is down"
+
+
+class _Sysctls:
+    def add(self, session: FakeSession, fact: plan.Sysctl) -> bool:
+        self._write(session, fact, fact.value, optional=fact.optional)
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Sysctl) -> None:
+        if fact.ns in session.machine.namespaces:
+            self._write(session, fact, fact.before, optional=True)
+
+    def differs(self, session: FakeSession, fact: plan.Sysctl) -> str | None:
+        if fact.ns not in session.machine.namespaces:
+            return f"the namespace {fact.ns} is gone"
+        link, name = settings.parts(fact.key)
+        store = _store(session.namespace(fact.ns), link)
+        value = None if store is None else store.get(name)
+        if value == fact.value or (value is None and fact.optional):
+            return None
+        return f"{fact.key} is {value if value is not None else 'gone'}, not {fact.value}"
+
+    @staticmethod
+    def _write(session: FakeSession, fact: plan.Sysctl, value: str, *, optional: bool) -> None:
+        namespace = session.namespace(fact.ns)
+        link, name = settings.parts(fact.key)
+        store = _store(namespace, link)
+        if store is None or name not in store:
+            if not optional:
+                raise refusal(fact, errno.ENOENT, f"this kernel has no {fact.key}")
+            return
+        if store[name].isdecimal() and not value.removeprefix("-").isdecimal():
+            raise refusal(fact, errno.EINVAL)
+        store[name] = value
+        if name in _SWITCHES_ALL:
+            _switch_all(namespace, _SWITCHES_ALL[name], value)
+        for each in namespace.links.values():
+            if each.settings.get("ipv6/disable_ipv6", "0") != "0":
+                namespace.forget_ipv6(each)
+
+
+def _store(namespace: Namespace, link: str) -> dict[str, str] | None:
+    if not link:
+        return namespace.settings
+    found = namespace.links.get(link)
+    return None if found is None else found.settings
+
+
+def _switch_all(namespace: Namespace, name: str, value: str) -> None:
+    """What is written for all is written for each, and for those to come."""
+    family, _, setting = name.partition("/")
+    for whose in ("all", "default"):
+        namespace.settings[f"{family}/conf/{whose}/{setting}"] = value
+    if name == "ipv4/forwarding":
+        namespace.settings["ipv4/ip_forward"] = value
+    for link in namespace.links.values():
+        link.settings[name] = value
+
+
+def _settle(
+    session: FakeSession, fact: plan.Link | plan.Veth, found: Link, master: Link | None
+) -> None:
+    """Repair a link that has the name if it is ours.
+
+    Raises:
+        KernelError: EEXIST, it is somebody else's.
+    """
+    if not session.ours or not _is_ours(fact, found):
+        raise _taken(fact, fact.name)
+    found.alias = fact.alias or found.alias
+    found.group = fact.group or found.group
+    found.mtu = fact.mtu or found.mtu
+    found.master = master or found.master
+
+
+def _taken(fact: plan.Link | plan.Veth, what: str) -> KernelError:
+    return refusal(
+        fact,
+        errno.EEXIST,
+        f"an interface {what} that pycnm didn't make is there; rename or remove it",
+    )
+
+
+def _is_ours(fact: plan.Link | plan.Veth, found: Link) -> bool:
+    if found.alias:
+        return found.alias == fact.alias
+    return bool(fact.group) and found.group == fact.group
+
+
+def _remove(session: FakeSession, fact: plan.Link | plan.Veth, found: Link | None) -> None:
+    if found is not None and (not session.ours or _is_ours(fact, found)):
+        session.machine.remove_link(found)
+
+
+def _enslave(
+    machine: Machine, fact: plan.Link | plan.Veth, link: Link, master: Link | None
+) -> None:
+    if master is None:
+        return
+    if master.kind != "bridge":
+        raise refusal(fact, errno.EOPNOTSUPP)
+    if link.kind == "bridge":
+        raise refusal(fact, errno.ELOOP, "Can not enslave a bridge to a bridge")
+    if sum(other.master is master for other in machine.links(master.ns)) >= PORTS:
+        raise refusal(fact, errno.EXFULL)
+    link.master = master
+
+
+def _refuse_bad_name(fact: plan.Link | plan.Veth, name: str) -> None:
+    if len(name.encode()) > _NAME_MAX:
+        raise refusal(fact, errno.ERANGE, "Attribute failed policy validation")
+    if not name or name in {".", ".."} or any(c in "/:" or c.isspace() for c in name):
+        raise refusal(fact, errno.EINVAL)
+
+
+def _refuse_bad_values(fact: plan.Link | plan.Veth, mac: str, mtu: int) -> None:
+    if mac:
+        first, *others = bytes.fromhex(mac.replace(":", ""))
+        if first & 1 or not any((first, *others)):
+            raise refusal(fact, errno.EADDRNOTAVAIL)
+    if mtu and not _MTU_MIN <= mtu <= _MTU_MAX:
+        raise refusal(fact, errno.EINVAL)
+
+
+def _differs(fact: plan.Link | plan.Veth, found: Link) -> str | None:
+    if fact.master and (found.master is None or found.master.name != fact.master):
+        return f"{fact.name} is not a port of {fact.master}"
+    if fact.mtu and found.mtu != fact.mtu:
+        return f"{fact.name} has MTU {found.mtu}, not {fact.mtu}"
+    mac = fact.mac if isinstance(fact, plan.Link) else ""
+    if mac and found.mac != mac:
+        return f"{fact.name} has MAC {found.mac}, not {mac}"
+    if fact.alias and found.alias != fact.alias:
+        return f"{fact.name} doesn't bear the mark {fact.alias}"
+    return None
+
+
+REALISATIONS: dict[type[Operation], Realisation] = {
+    plan.Namespace: _Namespaces(),
+    plan.Directory: _Directories(),
+    plan.Link: _Links(),
+    plan.Veth: _Veths(),
+    plan.Up: _Ups(),
+    plan.Sysctl: _Sysctls(),
+}

@@ -1,0 +1,213 @@
+"""Tables, guards, elements and held ports, brought about on a fake kernel."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from pycnm.errors import PortInUseError
+from pycnm.nft import ruleset
+from pycnm.nft.objects import Chain, Object, Rule, Set, Table
+from pycnm.nft.statements import Verdict
+from pycnm.plan import ports
+from pycnm.plan import rules as plan
+from pycnm.plan.operation import HOST, Operation
+from pycnm.testing.machine import Machine, Ruleset
+from pycnm.testing.session import FakeSession, Realisation, refusal
+
+HOLDER = "process 4242 (somebody-else)"
+_OURS = (ruleset.FAMILY, ruleset.TABLE)
+_ANY = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
+
+
+class _Skeletons:
+    def add(self, session: FakeSession, fact: plan.Skeleton) -> bool:
+        if _OURS in session.machine.tables:
+            return False
+        objects = _skeleton(fact)
+        table = next(item for item in objects if isinstance(item, Table))
+        session.machine.tables[_OURS] = loaded = Ruleset(table)
+        for item in objects:
+            if isinstance(item, Set):
+                loaded.sets[item.name] = item
+                loaded.elements[item.name] = {}
+        _load_chains(loaded, objects)
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Skeleton) -> None:
+        del fact
+        found = session.machine.tables.get(_OURS)
+        if found is None:
+            return
+        in_use = any(
+            elements for name, elements in found.elements.items() if not name.startswith("opened")
+        )
+        if not (in_use and session.ours):
+            del session.machine.tables[_OURS]
+
+    def differs(self, session: FakeSession, fact: plan.Skeleton) -> str | None:
+        found = session.machine.tables.get(_OURS)
+        objects = _skeleton(fact)
+        for item in objects:
+            stands = found is not None and (
+                (isinstance(item, Table) and item == found.table)
+                or (isinstance(item, Set) and item == found.sets.get(item.name))
+                or (isinstance(item, Chain) and _stands(found, item, objects))
+            )
+            if not stands and not isinstance(item, Rule):
+                return f"{item.reference} is gone or was changed"
+        return None
+
+
+class _GuardTables:
+    def add(self, session: FakeSession, fact: plan.GuardTable) -> bool:
+        session.machine.tables.setdefault((fact.value.family, fact.table), Ruleset(fact.value))
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.GuardTable) -> None:
+        session.machine.tables.pop((fact.value.family, fact.table), None)
+
+    def differs(self, session: FakeSession, fact: plan.GuardTable) -> str | None:
+        found = session.machine.tables.get((fact.value.family, fact.table))
+        if found is not None and found.table == fact.value:
+            return None
+        return f"{fact.value.reference} is gone"
+
+
+class _Guards:
+    def add(self, session: FakeSession, fact: plan.Guard) -> bool:
+        found = session.machine.tables.get(("netdev", fact.table))
+        device = session.found(HOST, fact.port)
+        if found is None or not (device or session.machine.features.early_guard):
+            raise refusal(fact, errno.ENOENT)
+        _load_chains(found, _guard(fact))
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Guard) -> None:
+        found = session.machine.tables.get(("netdev", fact.table))
+        if found is not None and fact.port in found.chains:
+            del found.chains[fact.port], found.rules[fact.port]
+
+    def differs(self, session: FakeSession, fact: plan.Guard) -> str | None:
+        found = session.machine.tables.get(("netdev", fact.table))
+        chain, *_ = objects = _guard(fact)
+        if found is not None and isinstance(chain, Chain) and _stands(found, chain, objects):
+            return None
+        return f"the guard of {fact.port} is gone or was changed"
+
+
+class _Entries:
+    def add(self, session: FakeSession, fact: plan.Entry) -> bool:
+        value = fact.value
+        table = session.machine.tables.get(_OURS)
+        if table is None or fact.set not in table.elements:
+            raise refusal(fact, errno.ENOENT)
+        verdict = value.data if isinstance(value.data, Verdict) else None
+        if verdict is not None and verdict.chain and verdict.chain not in table.chains:
+            raise refusal(fact, errno.ENOENT)
+        if table.elements[fact.set].setdefault(value.key, value.data) != value.data:
+            raise refusal(fact, errno.EEXIST)
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Entry) -> None:
+        table = session.machine.tables.get(_OURS)
+        if table is not None and fact.set in table.elements:
+            table.elements[fact.set].pop(fact.value.key, None)
+
+    def differs(self, session: FakeSession, fact: plan.Entry) -> str | None:
+        value = fact.value
+        table = session.machine.tables.get(_OURS)
+        elements = {} if table is None else table.elements.get(fact.set, {})
+        if value.key in elements and elements[value.key] == value.data:
+            return None
+        return f"{value.reference} is gone or was changed"
+
+
+class _HeldPorts:
+    def add(self, session: FakeSession, fact: ports.HeldPort) -> bool:
+        machine = session.machine
+        place = (fact.protocol, fact.address, fact.port)
+        if machine.ports.get(place) is session.ours:
+            return True
+        if any(_collide(place, other) for other in machine.ports):
+            raise PortInUseError(
+                f"port {_shown(fact)} of the host is taken by {HOLDER}; "
+                "stop it, or publish on another port",
+                HOLDER,
+                fact.port,
+            )
+        if not _is_local(machine, fact.address):
+            wildcard = "::" if ":" in fact.address else "0.0.0.0"  # noqa: S104 - what it is called
+            advice = f"publish on one it has, or on {wildcard}"
+            text = f"{fact.address} is no address of this host; {advice}"
+            raise refusal(fact, errno.EADDRNOTAVAIL, text)
+        machine.ports[place] = session.ours
+        return True
+
+    def remove(self, session: FakeSession, fact: ports.HeldPort) -> None:
+        place = (fact.protocol, fact.address, fact.port)
+        if session.machine.ports.get(place) is session.ours:
+            del session.machine.ports[place]
+
+    def differs(self, session: FakeSession, fact: ports.HeldPort) -> str | None:
+        place = (fact.protocol, fact.address, fact.port)
+        if session.machine.ports.get(place):
+            return None
+        words = f"port {_shown(fact)} isn't held by the agent"
+        taken = any(_collide(place, other) for other in session.machine.ports)
+        return f"{words}; {HOLDER} has it" if taken else words
+
+
+def _shown(fact: ports.HeldPort) -> str:
+    address = f"[{fact.address}]" if ":" in fact.address else fact.address
+    return f"{address}:{fact.port}/{fact.protocol}"
+
+
+def _collide(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
+    """Whether two sockets can't be bound at once."""
+    (protocol, address, port), (other_protocol, other_address, other_port) = one, other
+    if (protocol, port) != (other_protocol, other_port):
+        return False
+    if (":" in address) != (":" in other_address):
+        return False
+    return address == other_address or bool(_ANY & {address, other_address})
+
+
+def _is_local(machine: Machine, address: str) -> bool:
+    if address in _ANY or address.startswith("127.") or address == "::1":
+        return True
+    return any(
+        text.partition("/")[0] == address for link in machine.links(HOST) for text in link.addresses
+    )
+
+
+def _skeleton(fact: plan.Skeleton) -> tuple[Object, ...]:
+    return ruleset.skeleton(fact.first_port, fact.last_port, fact.owner)
+
+
+def _guard(fact: plan.Guard) -> tuple[Object, ...]:
+    return tuple(ruleset.guard(fact.table, fact.port, fact.mac, fact.ipv4, fact.ipv6))
+
+
+def _load_chains(into: Ruleset, objects: Sequence[Object]) -> None:
+    """Make the chains anew with their rules, as a batch that flushes them first does."""
+    for item in objects:
+        if isinstance(item, Chain):
+            into.chains[item.name] = item
+            into.rules[item.name] = []
+        elif isinstance(item, Rule):
+            into.rules[item.chain].append(item)
+
+
+def _stands(ruleset_: Ruleset, chain: Chain, objects: Sequence[Object]) -> bool:
+    wanted = [item for item in objects if isinstance(item, Rule) and item.chain == chain.name]
+    return ruleset_.chains.get(chain.name) == chain and ruleset_.rules[chain.name] == wanted
+
+
+REALISATIONS: dict[type[Operation], Realisation] = {
+    plan.Skeleton: _Skeletons(),
+    plan.GuardTable: _GuardTables(),
+    plan.Guard: _Guards(),
+    plan.Entry: _Entries(),
+    ports.HeldPort: _HeldPorts(),
+}
