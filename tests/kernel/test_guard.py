@@ -75,8 +75,8 @@ def ip4(payload, source=OWN4, protocol=UDP, *, options=b"", fragment=0):
     return struct.pack("!BBHHHBBH", *head) + ends + payload
 
 
-def ip6(payload, source=OWN6, protocol=UDP, destination=B6, limit=255):
-    head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, limit)
+def ip6(payload, source=OWN6, protocol=UDP, destination=B6, *, flow=0):
+    head = struct.pack("!IHBB", 6 << 28 | flow, len(payload), protocol, 255)
     return head + packed(source) + packed(destination) + payload
 
 
@@ -130,6 +130,11 @@ def fragment_header(offset=0, more=False):
     return struct.pack("!BHI", 0, offset << 3 | more, 9)
 
 
+def hiding(protocol):
+    """A first fragment that ends within options, before the header of `protocol`."""
+    return fragment_header(more=True) + bytes([protocol, 9]) + bytes(6)
+
+
 ATTACKS = {
     "arp-claims-the-gateway": arp(GATEWAY4),
     "arp-claims-the-victim": arp(B4, operation=1),
@@ -181,22 +186,33 @@ ATTACKS = {
     "ra-in-a-fragment-behind-options": router_advertisement(
         headers=[(DESTINATION_OPTIONS, NO_OPTIONS), (FRAGMENT, fragment_header(more=True))]
     ),
-    "first-fragment-that-hides-what-follows": frame(
+    "first-fragment-that-hides-a-message": frame(
+        IP6, ip6(bytes([DESTINATION_OPTIONS]) + hiding(ICMP6), LOCAL, FRAGMENT)
+    ),
+    "first-fragment-that-hides-an-answer": frame(
+        IP6, ip6(bytes([DESTINATION_OPTIONS]) + hiding(UDP), LOCAL, FRAGMENT)
+    ),
+    "first-fragment-that-hides-headers": frame(
+        IP6, ip6(bytes([DESTINATION_OPTIONS]) + hiding(DESTINATION_OPTIONS), LOCAL, FRAGMENT)
+    ),
+    "first-fragment-that-hides-a-target": frame(
         IP6,
         ip6(
-            bytes([DESTINATION_OPTIONS])
-            + fragment_header(more=True)
-            + bytes([ICMP6, 9])
-            + bytes(6),
+            bytes([ICMP6]) + fragment_header(more=True) + bytes([ADVERTISEMENT]) + bytes(7),
             LOCAL,
             FRAGMENT,
         ),
     ),
     "redirect": redirect(),
     "dhcp-answer": frame(IP, ip4(udp(67, 68))),
+    "dhcp-answer-from-any-port": frame(IP, ip4(udp(1067, 68))),
     "dhcp-answer-with-options": frame(IP, ip4(udp(67, 68), options=bytes([1] * 8))),
     "dhcp-answer-in-a-first-fragment": frame(IP, ip4(udp(67, 68), fragment=0x2000)),
     "dhcpv6-answer": frame(IP6, ip6(udp(547, 546), LOCAL)),
+    "dhcpv6-answer-from-any-port": frame(IP6, ip6(udp(1547, 546))),
+    "dhcpv6-answer-in-a-first-fragment": frame(
+        IP6, ip6(bytes([UDP]) + fragment_header(more=True) + udp(547, 546), LOCAL, FRAGMENT)
+    ),
     "dhcpv6-answer-behind-options": frame(
         IP6, ip6(bytes([UDP]) + NO_OPTIONS + udp(547, 546), LOCAL, DESTINATION_OPTIONS)
     ),
@@ -216,11 +232,15 @@ INNOCENT = {
     "ip-tcp": frame(IP, ip4(bytes(20), protocol=TCP)),
     "ip-udp": frame(IP, ip4(udp())),
     "ip-udp-from-port-68": frame(IP, ip4(udp(68, 67))),
+    "ip-first-fragment": frame(IP, ip4(udp(), fragment=0x2000)),
     "ip-icmp": frame(IP, ip4(bytes([8]) + bytes(7), protocol=ICMP)),
-    "ip-icmp-that-looks-like-port-67": frame(IP, ip4(bytes([0, 67]) + bytes(7), protocol=ICMP)),
+    "ip-icmp-that-looks-like-an-answer": frame(
+        IP, ip4(bytes([0, 0, 0, 68]) + bytes(4), protocol=ICMP)
+    ),
     "ip-with-options": frame(IP, ip4(udp(), options=bytes([1] * 8))),
     "ip-second-address": frame(IP, ip4(udp(), SECOND4)),
-    "ip-later-fragment": frame(IP, ip4(struct.pack("!H", 67) + b"x" * 14, fragment=3)),
+    "ip-later-fragment": frame(IP, ip4(b"x" * 16, fragment=3)),
+    "ip-later-fragment-that-looks-like-an-answer": frame(IP, ip4(udp(67, 68), fragment=3)),
     "ip-to-all": frame(IP, ip4(udp()), destination="ff:ff:ff:ff:ff:ff"),
     "arp-request": arp(OWN4, operation=1),
     "arp-reply": arp(OWN4),
@@ -231,10 +251,29 @@ INNOCENT = {
     "ip6-udp-from-port-67": frame(IP6, ip6(udp(546, 547))),
     "ip6-link-local": frame(IP6, ip6(udp(), LOCAL)),
     "ip6-behind-options": frame(IP6, ip6(bytes([UDP]) + NO_OPTIONS + udp(), OWN6, HOP_OPTIONS)),
+    "ip6-first-fragment": frame(
+        IP6, ip6(bytes([UDP]) + fragment_header(more=True) + udp(), OWN6, FRAGMENT)
+    ),
+    "ip6-later-fragment-that-looks-like-an-answer": frame(
+        IP6, ip6(bytes([UDP]) + fragment_header(3) + udp(547, 546), OWN6, FRAGMENT)
+    ),
+    "ip6-later-fragment-of-any-flow": frame(
+        IP6, ip6(bytes([UDP]) + fragment_header(3) + b"x" * 16, OWN6, FRAGMENT, flow=546)
+    ),
+    "ip6-later-fragment-behind-options": frame(
+        IP6,
+        ip6(
+            bytes([FRAGMENT]) + NO_OPTIONS + bytes([TCP]) + fragment_header(3) + bytes(16), OWN6, 0
+        ),
+    ),
+    "ip6-esp": frame(IP6, ip6(struct.pack("!II", 546, 1) + bytes(16), OWN6, 50)),
     "ip6-later-fragment": frame(
         IP6, ip6(bytes([UDP]) + fragment_header(3) + b"x" * 16, OWN6, FRAGMENT)
     ),
     "icmp6-echo": icmp6(128, bytes(8)),
+    "icmp6-echo-first-fragment": icmp6(
+        128, bytes(12), headers=[(FRAGMENT, fragment_header(more=True))]
+    ),
     "icmp6-echo-later-fragment": frame(
         IP6, ip6(bytes([ICMP6]) + fragment_header(3) + bytes([134]) + bytes(15), OWN6, FRAGMENT)
     ),
@@ -455,13 +494,18 @@ def test_ping_works(guarded, address):
     ],
 )
 def test_attack_has_its_effect_without_the_guard(guarded, unguarded, attack, address, command):
+    fooled = MAC if address else "default"
+
+    def succeeds(each):
+        # The kernel keeps what it learnt within the same tick of its clock.
+        time.sleep(0.02)
+        each.arrives(ATTACKS[attack])
+        return fooled in each.run(each.b, "ip", *command.split())
+
     for each in (guarded, unguarded):
         each.ip(each.b, "neigh flush dev eth0")
         each.run(each.b, "ip", "-6", "route", "flush", "proto", "ra")
         if address is not None:
             each.run(each.b, "ping", "-c1", "-W2", address)
-        each.arrives(ATTACKS[attack])
-    fooled = MAC if address else "default"
-    assert eventually(lambda: fooled in unguarded.run(unguarded.b, "ip", *command.split()))
-    there = guarded.run(guarded.b, "ip", *command.split())
-    assert MAC_GATEWAY in there if address else there == ""
+    assert eventually(lambda: succeeds(unguarded))
+    assert not any(succeeds(guarded) for _ in range(5))

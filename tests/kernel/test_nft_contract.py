@@ -90,6 +90,8 @@ ZOO = (
     rule(Match(IIFNAME, "lo", "!="), Match(OIFNAME, "eth0.100"), Counter(), comment="why"),
     rule(Match(statements.IP_SADDR, IPNetwork("10.0.0.0/8")), ACCEPT),
     rule(Match(statements.IP_DADDR, IPNetwork("10.1.2.0/23"), "!="), DROP),
+    rule(Match(statements.IP_DADDR, IPNetwork("10.1.2.0/23")), DROP),
+    rule(Match(statements.IP_DADDR, IPNetwork("0.0.0.0/1")), DROP),
     rule(Match(statements.IP_DADDR, IPNetwork("192.168.0.0/16"), "!="), RETURN),
     rule(Match(statements.IP_SADDR, IPAddress("10.0.0.1")), jump("d")),
     rule(
@@ -101,7 +103,7 @@ ZOO = (
     rule(Match(statements.IP6_DADDR, IPNetwork("fe80::/10"), "!="), Counter()),
     rule(Match(statements.NFPROTO, NetworkProtocol.IPV6), Counter()),
     rule(Match(statements.L4PROTO, Protocol.TCP, "!="), Counter()),
-    rule(Match(statements.UDP_SPORT, 67), Counter()),
+    rule(Match(statements.UDP_DPORT, 67), Counter()),
     rule(Match(statements.ICMPV6_TYPE, ICMPv6.REDIRECT), Counter()),
     rule(Match(statements.CT_STATE, tuple(CTState)), Counter()),
     rule(Match(statements.ETHER_TYPE, EtherType.ARP), Counter()),
@@ -205,6 +207,11 @@ def tree(namespace):
     return without_handles(json.loads(namespace.nft("-j", "list", "ruleset")))["nftables"]
 
 
+def code(namespace):
+    """The expressions of every rule, as nft prints them to those who look for its bugs."""
+    return namespace.nft("--debug=netlink", "list", "ruleset").splitlines()
+
+
 class TestEncodedIsPrinted:
     @pytest.mark.parametrize(
         "objects",
@@ -221,6 +228,14 @@ class TestEncodedIsPrinted:
         assert encoded.listing() == printed.listing()
         assert tree(encoded) == tree(printed)
         assert len(tree(encoded)) > len([each for each in objects if isinstance(each, Rule)])
+
+    @pytest.mark.parametrize("objects", [SKELETON, ZOO], ids=["skeleton", "zoo"])
+    def test_registers_are_those_of_nft(self, namespaces, objects):
+        encoded, printed = namespaces(), namespaces()
+        encoded.load(objects)
+        printed.nft("-f", "-", text="".join(f"add {item}\n" for item in objects))
+        for ours, theirs in zip(code(encoded), code(printed), strict=True):
+            assert ours == theirs
 
     def test_the_text_of_the_skeleton_is_listed_as_it_was_written(self, namespace):
         namespace.load((*SKELETON, *ELEMENTS))

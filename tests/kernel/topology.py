@@ -199,6 +199,10 @@ class Place:
             "bound": self.bound(),
         }
 
+    def route(self, *routes):
+        """Routes such as `default via 192.0.2.1`."""
+        self.batch(*(f"route add {text}" for text in routes))
+
     # What packets do
 
     def ping(self, address, patience=PATIENCE):
@@ -391,10 +395,13 @@ class Machine(Place):
             *(_address(text, opposite) for text in others),
             f"link set {opposite} up",
         )
+        # The kernel finds out a little later that there is a carrier.
+        until(lambda: self.settled(interface) and other.settled(opposite))
 
-    def route(self, *routes):
-        """Routes such as `default via 192.0.2.1`."""
-        self.batch(*(f"-{6 if ':' in text else 4} route add {text}" for text in routes))
+    def settled(self, interface):
+        """Whether an interface is up, with its link-local address."""
+        addresses = self.addresses(interface, 6)
+        return self.link(interface)["operstate"] == "UP" and any("fe80:" in a for a in addresses)
 
     def forward(self):
         """Become a router."""

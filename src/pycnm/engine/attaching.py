@@ -23,7 +23,7 @@ from pycnm.engine.joining import (
     specify,
 )
 from pycnm.engine.realising import Escalate, adjust, refitted, use_of
-from pycnm.engine.records import Abandoned, EndpointRow, NetworkRow, SandboxRow
+from pycnm.engine.records import EndpointRow, NetworkRow, SandboxRow
 from pycnm.errors import InUseError, InvalidArgumentError, NotFoundError, PortInUseError
 from pycnm.plan.host import HostFacts
 from pycnm.spec.objects import EndpointSpec
@@ -61,12 +61,6 @@ def attempt(
             )
         except Escalate:
             facts = engine.kernel.facts()
-        except Abandoned as abandoned:
-            if engine.recover():
-                raise InUseError(
-                    f"the {abandoned} is half-made and can't be taken back yet; "
-                    "`cnm reconcile` says why"
-                ) from None
 
 
 def create(engine: Engine, network: str, request: EndpointRequest) -> str:

@@ -126,13 +126,30 @@ class Engine:
                 return self._carry_out(verb, wanted, decide, forward=forward, durable=durable)
             except records.Pending as pending:
                 # Somebody is at work on it: wait for the end, then look again.
-                with self.locks.hold([pending.lock]):
-                    pass
-                troubles = self.recover()
-                if troubles:
-                    raise InUseError(
-                        f"it is half-made, and can't be taken back yet: {troubles[0]}"
-                    ) from None
+                with self.locks.hold([pending.lock]), self.db.read() as reader:
+                    lasts = pending.lasts(reader)
+                if lasts:
+                    self._take_over(records.Abandoned("object of that name"))
+            except records.Abandoned as abandoned:
+                self._take_over(abandoned)
+
+    def _take_over(self, abandoned: records.Abandoned) -> None:
+        """Recover from a death, so that what it left can be looked at again.
+
+        Raises:
+            InUseError: it can't be recovered from, or nobody died: a process
+                that lives could not record what it did.
+        """
+        before = self.pending()
+        troubles = self.recover()
+        if troubles or self.pending() == before:
+            reason = (
+                troubles[0] if troubles else "the process that made it lives, and is in trouble"
+            )
+            raise InUseError(
+                f"the {abandoned} is half-made, and can't be taken back yet: {reason}; "
+                "`cnm reconcile` tries again"
+            ) from None
 
     def _carry_out(
         self,
@@ -156,13 +173,38 @@ class Engine:
                     self.kernel.attempt(undo, do)
                 else:
                     self.kernel.run(undo, do)
-            except BaseException:
-                with self.db.write() as tx:
-                    self.settle(tx, decision.change, done=False)
+            except BaseException as error:
+                self._forget(decision.change, error)
                 raise
-            with self.db.write() as tx:
-                self.settle(tx, decision.change, done=True)
+            try:
+                with self.db.write() as tx:
+                    self.settle(tx, decision.change, done=True)
+            except BaseException as error:
+                if not forward:
+                    self._take_it_back(undo, do, error)
+                raise
         return result
+
+    def _forget(self, change: int, error: BaseException) -> None:
+        """Settle a change that the kernel refused as if it had never been."""
+        try:
+            with self.db.write() as tx:
+                self.settle(tx, change, done=False)
+        except CNMError as trouble:
+            error.add_note(f"and it is still recorded as pending: {trouble}")
+
+    def _take_it_back(
+        self, undo: tuple[Operation, ...], do: tuple[Operation, ...], error: BaseException
+    ) -> None:
+        """Make the kernel as it was, since what it did can't be recorded (a full disk).
+
+        The record stays pending; whoever opens the state directory after this
+        process settles it.
+        """
+        try:
+            self.kernel.attempt(do, undo)
+        except CNMError as trouble:
+            error.add_note(f"and the kernel could not be made as it was: {trouble}")
 
     def _begin(self, tx: Transaction, verb: str, *, forward: bool) -> int:
         cursor = tx.execute(
@@ -226,6 +268,11 @@ class Engine:
                 ipam.release_pool(pool.pool_id)
 
     # What a death left behind
+
+    def pending(self) -> set[int]:
+        """The numbers of all changes that aren't settled."""
+        with self.db.read() as reader:
+            return {change for (change,) in reader.execute("SELECT id FROM changes")}
 
     def recover(self) -> list[str]:
         """Settle what dead makers left pending; return what could not be, in words.

@@ -91,9 +91,20 @@ class Abandoned(Exception):  # noqa: N818 - not an error: recover, and look agai
 class Pending(Exception):  # noqa: N818 - not an error: wait for the lock, and look again
     """A row is being made or deleted by somebody who holds `lock`."""
 
-    def __init__(self, lock: Lock) -> None:
-        super().__init__(lock)
-        self.lock = lock
+    def __init__(self, table: str, number: int) -> None:
+        super().__init__(table, number)
+        self.table = table
+        self.number = number
+        network = Lock.network(number, exclusive=False)
+        self.lock = network if table == "networks" else Lock.sandbox(number)
+
+    def lasts(self, reader: Reader) -> bool:
+        """Whether it is so still, which with the lock in hand means that nobody is at work."""
+        row = reader.execute(
+            f"SELECT arriving, leaving FROM {self.table} WHERE number = ?",  # noqa: S608
+            (self.number,),
+        ).fetchone()
+        return row is not None and row != (None, None)
 
 
 def taken(reader: Reader, table: str, name: str) -> bool:
@@ -106,13 +117,9 @@ def taken(reader: Reader, table: str, name: str) -> bool:
         f"SELECT number, arriving, leaving FROM {table} WHERE name = ?",  # noqa: S608
         (name,),
     ).fetchone()
-    if row is None:
-        return False
-    number, arriving, leaving = row
-    if arriving is not None or leaving is not None:
-        network = Lock.network(number, exclusive=False)
-        raise Pending(network if table == "networks" else Lock.sandbox(number))
-    return True
+    if row is not None and row[1:] != (None, None):
+        raise Pending(table, row[0])
+    return row is not None
 
 
 def _current(reader: Reader, table: str, columns: str, what: str, number: int) -> tuple[Any, ...]:

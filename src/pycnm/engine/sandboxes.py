@@ -14,7 +14,7 @@ from pycnm.engine.decision import SANDBOXES, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.networks import now
 from pycnm.engine.realising import Escalate, adjust, use_of
-from pycnm.engine.records import Abandoned, SandboxRow
+from pycnm.engine.records import SandboxRow
 from pycnm.errors import AlreadyExistsError, InUseError, NotFoundError
 from pycnm.plan.host import HostFacts
 from pycnm.plan.links import Directory, Namespace, Sysctl, Up
@@ -111,13 +111,6 @@ def delete(engine: Engine, reference: str, *, force: bool = True) -> None:
         try:
             _delete(engine, number, networks, force=force)
         except _Moved:
-            continue
-        except Abandoned as abandoned:
-            if engine.recover():
-                raise InUseError(
-                    f"the {abandoned} is half-made and can't be taken back yet; "
-                    "`cnm reconcile` says why"
-                ) from None
             continue
         return
 

@@ -284,7 +284,7 @@ def _translate(statement: nft.NAT) -> bytes:
     if statement.with_port:
         data.append(attribute(5, _register(1 if statement.family == "ip" else 4)))
     elif statement.ports:
-        loads, registers = _port_range(statement.ports, 5)
+        loads, registers = _port_range(statement.ports, 5, 4)
         encoded += loads
         data += [registers, be32(7, _ADDRESS_GIVEN | _PORTS_GIVEN)]
     return encoded + _expression("nat", *data)
@@ -293,15 +293,15 @@ def _translate(statement: nft.NAT) -> bytes:
 def _masquerade(statement: nft.Masquerade) -> bytes:
     if statement.ports is None:
         return _expression("masq")
-    loads, registers = _port_range(statement.ports, 2)
+    loads, registers = _port_range(statement.ports, 2, 0)
     return loads + _expression("masq", be32(1, _PORTS_GIVEN), registers)
 
 
-def _port_range(ports: tuple[int, int], kind: int) -> tuple[bytes, bytes]:
-    """The loads of two ports, and the attributes (`kind` and the next) that name the registers."""
+def _port_range(ports: tuple[int, int], kind: int, word: int) -> tuple[bytes, bytes]:
+    """What loads two ports from `word` on, and the attributes, from `kind` on, that say where."""
     loads = registers = b""
     for place, port in enumerate(ports):
-        register = _register(4 + 4 * place)
+        register = _register(word + 4 * place)
         value = attribute(_DATA_VALUE, port.to_bytes(2, "big"))
         loads += _expression("immediate", attribute(1, register), attribute(2, value))
         registers += attribute(kind + place, register)

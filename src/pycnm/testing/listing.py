@@ -33,8 +33,8 @@ def _namespace(machine: Machine, path: str) -> Iterator[str]:
     for key, value in namespace.settings.items():
         if value != usual[key]:
             yield f"sysctl net/{key} {value}"
-    born_with = settings.inherited(namespace.settings)
     for link in namespace.links.values():
+        born_with = settings.inherited(usual if link.name == "lo" else namespace.settings)
         yield f"link {_link(link)}"
         yield from (f"address {address} dev {link.name}" for address in link.addresses)
         for key, value in link.settings.items():

@@ -1,0 +1,36 @@
+"""One suite over two kernels: what the fake says, the real one says, and the other way round."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from worlds import FakeWorld, LinuxWorld, become_a_machine  # noqa: E402
+
+ROOT = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs CAP_SYS_ADMIN and CAP_NET_ADMIN for namespaces of its own"
+)
+
+
+@pytest.fixture(scope="session")
+def own_machine():
+    become_a_machine()
+
+
+@pytest.fixture
+def linux(own_machine, tmp_path):
+    made = LinuxWorld(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["fake", pytest.param("linux", marks=ROOT)])
+def world(request):
+    if request.param == "fake":
+        return FakeWorld()
+    return request.getfixturevalue("linux")

@@ -1,0 +1,332 @@
+"""Each operation: done twice, checked, undone twice; in the same words on both kernels."""
+
+from __future__ import annotations
+
+import pytest
+
+from pycnm.plan.links import (
+    Address,
+    Directory,
+    Link,
+    Namespace,
+    Route,
+    Rule,
+    Sysctl,
+    Up,
+    Veth,
+)
+from pycnm.plan.operation import HOST
+from pycnm.plan.ports import FreshFlows, HeldPort
+from pycnm.plan.rules import Entry, Guard, GuardTable, Skeleton
+
+BOX = "/run/netns/box"
+MAC = "02:42:0a:14:1e:02"
+BRIDGE = Link(HOST, "br0", "bridge", mac="02:42:00:00:00:01", group=0x63, alias="cnm:net")
+VETH = Veth(HOST, "veth0", "br0", BOX, "eth0", MAC, mtu=1400, group=0x63, alias="cnm:end")
+UP = (BRIDGE, Up(HOST, "br0"), Address(HOST, "br0", "10.20.30.1/24"))
+UP6 = (BRIDGE, Up(HOST, "br0"), Address(HOST, "br0", "fd00::1/64"))
+SKELETON = Skeleton("cnm:test")
+TABLE = GuardTable("cnm_0123456789ab", "cnm:net")
+
+CASES = {
+    "namespace": ((), Namespace(BOX), "no namespace is pinned at /run/netns/box"),
+    "link": ((), BRIDGE, "the interface br0 is gone"),
+    "link-in-a-namespace": (
+        (Namespace(BOX),),
+        Link(HOST, "vx0", "vxlan", (("id", 7), ("dstport", 4789)), alias="cnm:x", netns=BOX),
+        "the interface vx0 is gone",
+    ),
+    "link-on-a-bridge": (
+        (BRIDGE,),
+        Link(HOST, "vx0", "vxlan", (("id", 7), ("dstport", 4789)), alias="cnm:x", master="br0"),
+        "the interface vx0 is gone",
+    ),
+    "veth": ((BRIDGE, Namespace(BOX)), VETH, "the interface veth0 is gone"),
+    "veth-born-up": (
+        (BRIDGE, Namespace(BOX)),
+        Veth(HOST, "veth0", "br0", BOX, "eth0", MAC, alias="cnm:end", up=True),
+        "the interface veth0 is gone",
+    ),
+    "veth-without-master": (
+        (Namespace(BOX),),
+        Veth(HOST, "veth0", "", BOX, "eth0", MAC, alias="cnm:end"),
+        "the interface veth0 is gone",
+    ),
+    "up": ((BRIDGE,), Up(HOST, "br0"), "br0 is down"),
+    "lo-up": ((Namespace(BOX),), Up(BOX, "lo"), "lo is down"),
+    "address4": (
+        (BRIDGE,),
+        Address(HOST, "br0", "10.20.30.1/24"),
+        "br0 doesn't have the address 10.20.30.1/24",
+    ),
+    "address6": (
+        (BRIDGE,),
+        Address(HOST, "br0", "fd00::1/64"),
+        "br0 doesn't have the address fd00::1/64",
+    ),
+    "address-inside": (
+        (BRIDGE, Namespace(BOX), VETH),
+        Address(BOX, "eth0", "10.20.30.2/24"),
+        "eth0 doesn't have the address 10.20.30.2/24",
+    ),
+    "route4": (
+        UP,
+        Route(HOST, "198.51.100.0/24", "10.20.30.2", "br0"),
+        "the route to 198.51.100.0/24 via 10.20.30.2 dev br0 is gone",
+    ),
+    "route4-on-the-link": (
+        UP,
+        Route(HOST, "198.51.100.0/24", "", "br0"),
+        "the route to 198.51.100.0/24 dev br0 is gone",
+    ),
+    "route4-default-in-a-table": (
+        UP,
+        Route(HOST, "0.0.0.0/0", "10.20.30.2", "br0", table=0x63000001),
+        "the route to 0.0.0.0/0 via 10.20.30.2 dev br0 is gone",
+    ),
+    "route6-default-in-a-table": (
+        UP6,
+        Route(HOST, "::/0", "fd00::2", "br0", table=0x63000001),
+        "the route to ::/0 via fd00::2 dev br0 is gone",
+    ),
+    "route6": (
+        UP6,
+        Route(HOST, "2001:db8::/64", "fd00::2", "br0"),
+        "the route to 2001:db8::/64 via fd00::2 dev br0 is gone",
+    ),
+    "route6-on-the-link": (
+        UP6,
+        Route(HOST, "2001:db8::/64", "", "br0"),
+        "the route to 2001:db8::/64 dev br0 is gone",
+    ),
+    "rule4": (
+        (),
+        Rule(HOST, "10.20.30.2", 0x63000001),
+        "the routing rule from 10.20.30.2 to table 1660944385 is gone",
+    ),
+    "rule6": (
+        (),
+        Rule(HOST, "fd00::2", 0x63000001),
+        "the routing rule from fd00::2 to table 1660944385 is gone",
+    ),
+    "sysctl": (
+        (BRIDGE,),
+        Sysctl(HOST, "net/ipv4/conf/br0/forwarding", "1", link="br0", before="0"),
+        "net/ipv4/conf/br0/forwarding is 0, not 1",
+    ),
+    "sysctl-with-dots": (
+        (),
+        Sysctl(HOST, "net.ipv4.ip_forward", "1", before="0"),
+        "net.ipv4.ip_forward is 0, not 1",
+    ),
+    "sysctl-of-all": (
+        (BRIDGE,),
+        Sysctl(HOST, "net.ipv6.conf.all.forwarding", "1", before="0"),
+        "net.ipv6.conf.all.forwarding is 0, not 1",
+    ),
+    "skeleton": ((), SKELETON, "table inet cnm is gone or was changed"),
+    "guard-table": ((), TABLE, "table netdev cnm_0123456789ab is gone"),
+    "guard": (
+        (TABLE,),
+        Guard(TABLE.table, "veth0", MAC, ("10.20.30.2",), ("fd00::2",)),
+        "the guard of veth0 is gone or was changed",
+    ),
+    "entry-of-a-set": (
+        (SKELETON,),
+        Entry("bridges", ("br0",)),
+        'element inet cnm bridges { "br0" } is gone or was changed',
+    ),
+    "entry-of-a-map": (
+        (SKELETON,),
+        Entry("publish4", ("tcp", 8080), ("10.20.30.2", 80)),
+        "element inet cnm publish4 { tcp . 8080 } is gone or was changed",
+    ),
+    "entry-with-a-verdict": (
+        (SKELETON,),
+        Entry("egress", ("br0",), ("jump from_nat",)),
+        'element inet cnm egress { "br0" } is gone or was changed',
+    ),
+    "port": (
+        (),
+        HeldPort("tcp", "0.0.0.0", 8080),
+        "port 0.0.0.0:8080/tcp isn't held by the agent",
+    ),
+    "port6": ((), HeldPort("udp", "::1", 5353), "port [::1]:5353/udp isn't held by the agent"),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES)
+def case(request):
+    return request.param
+
+
+def test_do_and_undo(world, case):
+    setup, operation, words = case
+    kernel = world.kernel
+    kernel.run((), setup)
+    before = world.snapshot()
+    assert kernel.check([operation]) == [(operation, words)]
+    kernel.run((), [operation])
+    assert kernel.check([*setup, operation]) == []
+    once = world.snapshot()
+    kernel.run((), [operation])
+    assert world.settled(once)
+    assert kernel.check([*setup, operation]) == []
+    kernel.run([operation], ())
+    assert kernel.check([operation]) == [(operation, words)]
+    assert world.settled(before)
+    kernel.run([operation], ())
+    assert world.settled(before)
+
+
+def test_attempts_do_the_same(world, case):
+    setup, operation, words = case
+    before = world.snapshot()
+    world.kernel.attempt((), [*setup, operation])
+    assert world.kernel.check([*setup, operation]) == []
+    world.kernel.attempt([*setup, operation], ())
+    assert world.settled(before)
+    world.kernel.attempt([*setup, operation], ())
+    assert world.settled(before)
+
+
+def test_all_at_once(world, case):
+    """In one session, so that what was put off is seen by what comes after."""
+    setup, operation, words = case
+    before = world.snapshot()
+    world.kernel.run((), [*setup, operation])
+    assert world.kernel.check([*setup, operation]) == []
+    world.kernel.run([*setup, operation], [])
+    assert world.settled(before)
+
+
+def test_what_others_remove_is_missed_and_put_back(world, case):
+    setup, operation, words = case
+    world.kernel.run((), [*setup, operation])
+    if isinstance(operation, HeldPort):
+        pytest.skip("a socket of the agent can't be taken from it")
+    snapshot = world.snapshot()
+    world.others_undo(operation)
+    assert world.kernel.check([operation]) == [(operation, words)]
+    world.kernel.attempt((), [operation])
+    assert world.settled(snapshot)
+
+
+def test_directory(world, tmp_path):
+    operation = Directory(str(tmp_path / "box"))
+    before = world.snapshot()
+    words = f"the directory {operation.path} is gone"
+    assert world.kernel.check([operation]) == [(operation, words)]
+    world.kernel.run((), [operation])
+    world.kernel.run((), [operation])
+    assert world.kernel.check([operation]) == []
+    nested = Directory(operation.path + "/more")
+    world.kernel.run((), [nested])
+    world.kernel.run([operation], ())
+    world.kernel.run([operation], ())
+    assert world.kernel.check([operation, nested])[0] == (operation, words)
+    assert world.snapshot() == before
+
+
+def test_flows(world):
+    """Nothing stays of it that could be seen."""
+    before = world.snapshot()
+    operations = [
+        FreshFlows("10.20.30.2"),
+        FreshFlows("fd00::2"),
+        FreshFlows("0.0.0.0", "udp", 5353, before=True),
+        FreshFlows("192.0.2.1", "tcp", 8080),
+    ]
+    world.kernel.run((), operations)
+    assert world.kernel.check(operations) == []
+    world.kernel.run(operations, ())
+    assert world.snapshot() == before
+
+
+def test_the_differences_of_a_link(world):
+    """A link that is there, but not as it should be, by what it lacks first."""
+    world.kernel.run((), [BRIDGE, Namespace(BOX), VETH])
+    other = Link(HOST, "br0", "vxlan")
+    bigger = Veth(HOST, "veth0", "br0", BOX, "eth0", MAC, mtu=1500, alias="cnm:end")
+    elsewhere = Veth(HOST, "veth0", "br1", BOX, "eth0", MAC, alias="cnm:end")
+    hidden = Veth(HOST, "veth0", "br0", BOX, "eth1", MAC, alias="cnm:end")
+    spoofed = Veth(HOST, "veth0", "br0", BOX, "eth0", "02:42:0a:14:1e:03", alias="cnm:end")
+    down = Veth(HOST, "veth0", "br0", BOX, "eth0", MAC, alias="cnm:end", up=True)
+    unmarked = Veth(HOST, "veth0", "br0", BOX, "eth0", MAC, alias="cnm:other")
+    lost = Veth(HOST, "veth0", "br0", "/run/netns/gone", "eth0", MAC, alias="cnm:end")
+    dyed = Link(HOST, "br0", "bridge", mac="02:42:00:00:00:02")
+    unborn = Link(HOST, "vx0", "vxlan", netns="/run/netns/gone")
+    wrong = [other, bigger, elsewhere, hidden, spoofed, down, unmarked, lost, dyed, unborn]
+    assert [words for _, words in world.kernel.check(wrong)] == [
+        "br0 is of kind bridge, not vxlan",
+        "veth0 has MTU 1400, not 1500",
+        "veth0 is not a port of br1",
+        "the interface eth1 in /run/netns/box is gone",
+        "eth0 in /run/netns/box has MAC 02:42:0a:14:1e:02, not 02:42:0a:14:1e:03",
+        "veth0 is down",
+        "veth0 doesn't bear the mark cnm:other",
+        "the namespace /run/netns/gone is gone",
+        "br0 has MAC 02:42:00:00:00:01, not 02:42:00:00:00:02",
+        "the interface vx0 is gone",
+    ]
+
+
+def test_the_differences_of_what_is_in_a_namespace_that_is_gone(world):
+    gone = "/run/netns/gone"
+    operations = [
+        Up(gone, "eth0"),
+        Address(gone, "eth0", "10.20.30.2/24"),
+        Route(gone, "0.0.0.0/0", "10.20.30.1", "eth0"),
+        Rule(gone, "10.20.30.2", 7),
+        Sysctl(gone, "net.ipv4.ip_forward", "1"),
+    ]
+    assert [words for _, words in world.kernel.check(operations)] == [
+        "the interface eth0 is gone",
+        "eth0 doesn't have the address 10.20.30.2/24",
+        "the route to 0.0.0.0/0 via 10.20.30.1 dev eth0 is gone",
+        "the routing rule from 10.20.30.2 to table 7 is gone",
+        "the namespace /run/netns/gone is gone",
+    ]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Namespace("/run/netns/gone"),
+        Link("/run/netns/gone", "br0", "bridge"),
+        Up("/run/netns/gone", "eth0"),
+        Address("/run/netns/gone", "eth0", "10.20.30.2/24"),
+        Route("/run/netns/gone", "0.0.0.0/0", "10.20.30.1", "eth0"),
+        Rule("/run/netns/gone", "10.20.30.2", 7),
+        Sysctl("/run/netns/gone", "net.ipv4.ip_forward", "1", before="0"),
+        Entry("bridges", ("br0",)),
+        Guard("cnm_gone", "veth0", MAC),
+        GuardTable("cnm_gone", "cnm:net"),
+        SKELETON,
+        HeldPort("tcp", "0.0.0.0", 8080),
+    ],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_what_never_was_is_undone_quietly(world, operation):
+    before = world.snapshot()
+    world.kernel.run([operation], ())
+    assert world.snapshot() == before
+
+
+def test_a_guard_is_replaced(world):
+    guard = Guard(TABLE.table, "veth0", MAC, ("10.20.30.2",))
+    other = Guard(TABLE.table, "veth0", MAC, ("10.20.30.3",))
+    world.kernel.run((), [TABLE, guard])
+    world.kernel.run((), [other])
+    assert world.kernel.check([other]) == []
+    assert world.kernel.check([guard]) == [(guard, "the guard of veth0 is gone or was changed")]
+
+
+def test_a_link_of_ours_is_put_right(world):
+    """Made by us, and changed since: the same command puts it right."""
+    world.kernel.run((), [BRIDGE, Link(HOST, "br1", "bridge"), Namespace(BOX), VETH])
+    moved = Veth(HOST, "veth0", "br1", BOX, "eth0", MAC, mtu=1300, group=0x63, alias="cnm:end")
+    world.kernel.run((), [moved])
+    assert world.kernel.check([moved]) == []
+    world.kernel.run((), [VETH])
+    assert world.kernel.check([VETH]) == []

@@ -1,0 +1,263 @@
+"""Two worlds with one face: a fake kernel, and this machine's in namespaces of the test."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from pycnm.kernel.linux import LinuxKernel
+from pycnm.plan.links import (
+    Address,
+    Directory,
+    Link,
+    Namespace,
+    Route,
+    Rule,
+    Sysctl,
+    Up,
+    Veth,
+    inside,
+    ip,
+)
+from pycnm.plan.operation import HOST
+from pycnm.plan.ports import HeldPort
+from pycnm.plan.rules import Entry, Guard, GuardTable, Skeleton
+from pycnm.testing import FakeKernel
+
+RUN_NETNS = Path("/run/netns")
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+MS_REC, MS_PRIVATE, MNT_DETACH = 1 << 14, 1 << 18, 2
+PATIENCE = 5.0
+
+
+def call(name, *arguments):
+    """Call a function of libc that returns 0, or raise OSError."""
+    libc = ctypes.CDLL("libc.so.6", use_errno=True)
+    if getattr(libc, name)(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+
+
+def become_a_machine():
+    """Give this process namespaces of its own, so that no test reaches the machine's."""
+    call("unshare", CLONE_NEWNET | CLONE_NEWNS)
+    call("mount", b"", b"/", b"none", MS_REC | MS_PRIVATE, None)
+    RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)
+    call("mount", b"tmpfs", str(RUN_NETNS).encode(), b"tmpfs", 0, b"mode=755")
+
+
+class FakeWorld:
+    """A fake kernel."""
+
+    def __init__(self):
+        self.kernel = FakeKernel()
+        self.others_do = self.kernel.others_do
+        self.others_undo = self.kernel.others_undo
+
+    def snapshot(self):
+        """Everything there is."""
+        return self.kernel.listing().splitlines()
+
+    def settled(self, snapshot):
+        """Whether everything is as in a snapshot."""
+        return self.snapshot() == snapshot
+
+    def close(self):
+        """Nothing stays."""
+
+
+class LinuxWorld:
+    """This machine's kernel, with a namespace in the part of the host."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.path = str(RUN_NETNS / "host")
+        self.shell("ip netns add host", here=True)
+        self.shell("ip link set lo up")
+        self.kernel = LinuxKernel(self.path, directory)
+        self._sockets = {}
+
+    def shell(self, script, *, here=False):
+        """What a shell in the host printed, given a script."""
+        words = ["sh", "-euc", script]
+        if not here:
+            words = ["nsenter", f"--net={self.path}", *words]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}\n{done.stderr}"
+        return done.stdout
+
+    # Somebody else
+
+    def others_do(self, *operations):
+        """What the operations say, typed by somebody."""
+        for operation in operations:
+            if isinstance(operation, HeldPort):
+                self._bind(operation)
+            elif isinstance(operation, Route):
+                # Whoever leaves no mark on a route makes it as `ip` does: that is
+                # how ours look, too.
+                self.shell(f"{operation} proto static")
+            else:
+                self.shell(str(operation))
+
+    def others_undo(self, *operations):
+        """What the operations say, taken back by somebody, whoever did it."""
+        for operation in operations:
+            if isinstance(operation, HeldPort):
+                self._sockets.pop(operation).close()
+            else:
+                self.shell(undoing(operation))
+
+    def _bind(self, port):
+        kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[port.protocol]
+        family = socket.AF_INET6 if ":" in port.address else socket.AF_INET
+
+        def bind():
+            bound = self._sockets[port] = socket.socket(family, kind)
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.bind((port.address, port.port))
+            if kind == socket.SOCK_STREAM:
+                bound.listen()
+
+        self.kernel.inside(HOST, bind)
+
+    # What there is
+
+    def snapshot(self):
+        """Everything there is, as the tools print it, less what is never twice the same."""
+        found = {"host": self._namespace("")}
+        for name in sorted(path.name for path in RUN_NETNS.iterdir()):
+            if (RUN_NETNS / name).is_mount() and name != "host":
+                found[name] = self._namespace(f"-n {name}")
+        found["nft"] = without(json.loads(self.shell("nft -j list ruleset")), {"handle"})
+        found["files"] = sorted(str(path) for path in self.directory.glob("**/*") if path.is_dir())
+        return found
+
+    def _namespace(self, words):
+        links = json.loads(self.shell(f"ip {words} -j -d link"))
+        names = {link["ifindex"]: link["ifname"] for link in links}
+        found = {"links": [_link(link, names) for link in links]}
+        for what in ("address", "route show table all", "-6 route show table all", "rule"):
+            text = self.shell(f"ip {words} -j {what}")
+            found[what] = without(json.loads(text), VOLATILE)
+        found["-6 rule"] = without(json.loads(self.shell(f"ip {words} -6 -j rule")), VOLATILE)
+        found["sysctl"] = self._settings(words.removeprefix("-n "))
+        found["address"] = [
+            link["ifname"] + " " + json.dumps(address)
+            for link in found["address"]
+            for address in link["addr_info"]
+            if not address["local"].startswith("fe80:")
+        ]
+        for what in ("route show table all", "-6 route show table all"):
+            kept = [r for r in found[what] if not r["dst"].startswith(("fe80:", "ff00:"))]
+            found[what] = sorted(map(json.dumps, kept))
+        return found
+
+    def _settings(self, name):
+        where = f"nsenter --net={RUN_NETNS / name} " if name else ""
+        keys = "forwarding|route_localnet|disable_ipv6|accept_ra|arp_notify|ip_forward"
+        shown = self.shell(f"{where}sysctl -a 2>/dev/null | grep -E '({keys}) ='")
+        return sorted(shown.splitlines())
+
+    def settled(self, snapshot):
+        """Whether everything is as in a snapshot, when the kernel is done."""
+        deadline = time.monotonic() + PATIENCE
+        while (now := self.snapshot()) != snapshot and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return now == snapshot
+
+    def close(self):
+        """Take away whatever is left."""
+        self.kernel.close()
+        for bound in self._sockets.values():
+            bound.close()
+        dismiss_agents(self.directory)
+        for path in RUN_NETNS.iterdir():
+            with contextlib.suppress(OSError):
+                call("umount2", str(path).encode(), MNT_DETACH)
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
+        assert threading.active_count() < 20  # noqa: PLR2004 - workers end with their kernel
+
+
+VOLATILE = {
+    "ifindex",
+    "link_index",
+    "link_netnsid",
+    "iif",
+    "stats64",
+    "linkinfo",
+    "address",
+    "permaddr",
+    "valid_life_time",
+    "preferred_life_time",
+    "operstate",
+    "carrier",
+    "flags",
+    "link",
+    "tentative",
+}
+
+
+def _link(link, names):
+    """What of a link is the same each time it is made."""
+    kind = link.get("linkinfo", {}).get("info_kind", "")
+    kept = {key: link.get(key) for key in ("ifname", "mtu", "group", "ifalias", "master")}
+    # The kernel makes up the addresses of the ends of pairs that stay outside.
+    address = link["address"] if link["address"].startswith("02:42:") else ""
+    return kept | {"kind": kind, "up": "UP" in link["flags"], "address": address}
+
+
+def without(value, keys):
+    """JSON without some keys, at any depth."""
+    if isinstance(value, dict):
+        return {key: without(each, keys) for key, each in value.items() if key not in keys}
+    if isinstance(value, list):
+        return [without(each, keys) for each in value]
+    return value
+
+
+def undoing(operation):
+    """The command that takes an operation back."""
+    match operation:
+        case Namespace():
+            return f"ip netns del {Path(operation.path).name}"
+        case Directory():
+            return f"rmdir {operation.path}"
+        case Link() | Veth():
+            return f"{ip(operation.ns)} link del {operation.name}"
+        case Up():
+            return f"{ip(operation.ns)} link set {operation.link} down"
+        case Address() | Route() | Rule():
+            return re.sub(" (address|route|rule) add ", r" \1 del ", str(operation))
+        case Sysctl():
+            key = operation.key.replace("/", ".")
+            return f"{inside(operation.ns)}sysctl -w {key}={operation.before}"
+        case Skeleton():
+            return "nft delete table inet cnm"
+        case GuardTable() | Entry():
+            return f"nft 'delete {operation.value.reference}'"
+        case Guard():
+            return f"nft 'delete chain netdev {operation.table} {operation.port}'"
+    raise NotImplementedError(operation)
+
+
+def dismiss_agents(directory):
+    """End the agents of a state directory, which linger for a while."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (process / "cmdline").read_bytes().decode().split("\0")
+                if "pycnm.agent" in words and str(directory) in words:
+                    os.kill(int(process.name), 15)

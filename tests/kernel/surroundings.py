@@ -1,0 +1,132 @@
+"""What is around a test, and whether it is the same afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from pathlib import Path
+
+from topology import RUN_NETNS, call, until
+
+REAPING = 2.0
+"""Seconds the kernel may take to reap what is gone already."""
+
+
+@contextlib.contextmanager
+def as_they_were(directory):
+    """A block that leaves nothing behind.
+
+    Args:
+        directory: where the state directories of the block are.
+    """
+    before = surroundings()
+    yield
+    dismiss_agents(directory)
+    gc.collect()
+    until(lambda: not _new(before), REAPING)
+    new = _new(before)
+    _sweep(new)
+    assert not new, "left behind"
+
+
+def _new(before):
+    """What is there now and wasn't before, by kind."""
+    now = surroundings()
+    different = {kind: now[kind] - before[kind] for kind in now}
+    return {kind: sorted(things) for kind, things in different.items() if things}
+
+
+def surroundings():
+    """Everything around a test that it could leave something in, counted."""
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    devices = Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {
+        "interfaces": Counter(line.partition(":")[0].strip() for line in devices),
+        "tables": Counter(tables.stdout.splitlines()),
+        "namespaces": Counter(path.name for path in RUN_NETNS.iterdir()),
+        "mounts": Counter(line.split()[4] for line in mounts),
+        "processes": _processes(),
+        "descriptors": _descriptors(),
+        "threads": Counter(thread.name for thread in threading.enumerate()),
+    }
+
+
+def _processes():
+    """Processes that see our mounts: what was started here, children or not."""
+    mounts = os.readlink("/proc/self/ns/mnt")
+    found = Counter()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if _parent(process) == os.getpid() or os.readlink(process / "ns/mnt") == mounts:
+                    words = (process / "cmdline").read_bytes().split(b"\0")
+                    found[f"{process.name} {b' '.join(words).decode()}"] += 1
+    return found
+
+
+def _parent(process):
+    return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _descriptors():
+    found = Counter()
+    for entry in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[os.readlink(f"/proc/self/fd/{entry}")] += 1
+    return found
+
+
+def _sweep(new):
+    """Remove what one test left, so that it isn't held against the next."""
+    for words in new.get("processes", ()):
+        with contextlib.suppress(OSError):
+            os.kill(int(words.split()[0]), signal.SIGKILL)
+    for name in new.get("namespaces", ()):
+        with contextlib.suppress(OSError):
+            call("umount2", str(RUN_NETNS / name).encode(), 2)
+        with contextlib.suppress(OSError):
+            (RUN_NETNS / name).unlink()
+
+
+# Agents
+
+
+def agents(directory):
+    """The process ids of agents whose state directories are under a directory."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (process / "cmdline").read_bytes().decode().split("\0")
+                if "pycnm.agent" in words and any(str(directory) in word for word in words):
+                    found.append(int(process.name))
+    return found
+
+
+def held_by(agent):
+    """The ports that sockets of an agent are bound to, in the kernel's digits."""
+    process, found = Path("/proc", str(agent)), []
+    with contextlib.suppress(OSError):
+        own = {os.readlink(entry) for entry in (process / "fd").iterdir()}
+        for kind in ("tcp", "tcp6", "udp", "udp6"):
+            for line in (process / "net" / kind).read_text().splitlines()[1:]:
+                words = line.split()
+                if f"socket:[{words[9]}]" in own:
+                    found.append(f"{words[1]}/{kind}")
+    return found
+
+
+def dismiss_agents(directory):
+    """End the agents of a test, which linger for a while; they must hold nothing."""
+    ports = {agent: held_by(agent) for agent in agents(directory)}
+    for agent in ports:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(agent, signal.SIGTERM)
+    until(lambda: not agents(directory), REAPING)
+    assert not any(ports.values()), f"agents still hold ports: {ports}"
