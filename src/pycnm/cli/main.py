@@ -1,23 +1,10 @@
-"""`cnm`: finds out what is asked for, has it done, and puts what fails in words."""
+"""Where the `cnm` command begins."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import importlib
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from types import ModuleType
-from typing import NoReturn, cast
-
-from pycnm.cli.arguments import MisuseError, Request, check_operands, read
-from pycnm.cli.command import Command, Group
-from pycnm.cli.commands import ROOT
-from pycnm.cli.output import complain, finish, give_up, say
-
-_INTERRUPTED = 128 + signal.SIGINT
-_BROKEN_PIPE = 128 + signal.SIGPIPE
+from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,98 +13,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the words after `cnm`; by default the process's own.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A path that is no valid text is shown, not refused.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     try:
-        with _ending_in_order():
-            return _carry_out(read(ROOT, sys.argv[1:] if argv is None else argv))
-    except MisuseError as error:
-        complain(error)
-        return error.status
+        # Late, so that ^C is understood almost from the first moment on.
+        from pycnm.cli.front import serve  # noqa: PLC0415
+
+        return serve(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
-        return _INTERRUPTED
-    except SystemExit as stopped:
-        return cast("int", stopped.code)
-
-
-def _carry_out(request: Request) -> int:
-    command = request.command
-    failure = command.failure if isinstance(command, Command) else 1
-    from pycnm.errors import CNMError  # noqa: PLC0415 - the words are understood first
-
-    try:
-        status = _answer(request)
-        finish()
-    except CNMError as error:
-        complain(error)
-        return failure
-    except BrokenPipeError:
-        give_up()
-        return _BROKEN_PIPE
-    except OSError as error:
-        give_up()
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        return failure
-    return status
-
-
-def _answer(request: Request) -> int:
-    command, arguments = request.command, request.arguments
-    if arguments.switch("version"):
-        say(_version())
-    elif arguments.switch("help") or isinstance(command, Group):
-        from pycnm.cli import help as manual  # noqa: PLC0415 - seldom asked for
-
-        say(manual.text(request))
-    else:
-        check_operands(request, command)
-        module, _, function = command.handler.partition(":")
-        handler = getattr(_load(module), function)
-        return cast("int", handler(arguments))
-    return 0
-
-
-def _load(module: str) -> ModuleType:
-    """A module, and the library with it, in four fifths of the time.
-
-    What is imported stays to the end, so nobody needs to look for garbage in
-    it: not while it is imported, not later, and not when Python ends.
-    """
-    if module in sys.modules:
-        return sys.modules[module]
-    gc.disable()
-    try:
-        return importlib.import_module(module)
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow
-
-    try:
-        return f"cnm version {version('pycnm')}"
-    except PackageNotFoundError:
-        return "cnm, not installed: run from its source"
-
-
-@contextlib.contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command as ^C does: when the kernel's work is whole."""
-
-    def stop(number: int, _frame: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = {
-        number: signal.signal(number, stop)
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return 128 + signal.SIGINT

@@ -67,14 +67,9 @@ class Decision:
 
     def drop_some(self, owner: str, operations: Iterable[Operation]) -> None:
         """Have `operations` of `owner` undone, if they are recorded."""
-        for operation in operations:
-            row = self.tx.execute(
-                "SELECT number, body FROM operations "
-                "WHERE owner = ? AND body = ? AND leaving IS NULL",
-                (owner, operation.to_json()),
-            ).fetchone()
-            if row is not None:
-                self._leave([row])
+        numbers = {body: number for number, body in records.operations(self.tx, owner)}
+        bodies = [operation.to_json() for operation in operations]
+        self._leave([(numbers[body], body) for body in bodies if body in numbers])
 
     def replace(self, owner: str, plan: Plan) -> None:
         """Have the difference between what is recorded for `owner` and `plan` applied."""

@@ -72,7 +72,7 @@ class Agent:
             answer = self._exchange(stream, line)
             # One that ended, or was killed, since it was last asked is no failure:
             # the next one takes over what is recorded.
-            if answer and answer.get("error") != errno.ESTALE:
+            if answer is not None and answer.get("error") != errno.ESTALE:
                 self._give(stream)
                 return answer
             stream.close()
@@ -103,19 +103,19 @@ class Agent:
                 return
         stream.close()
 
-    def _exchange(self, stream: socket.socket, line: bytes) -> dict[str, Any]:
-        """The answer to a line; empty if the agent hung up."""
+    def _exchange(self, stream: socket.socket, line: bytes) -> dict[str, Any] | None:
+        """The answer to a line; None if the agent hung up."""
         data = b""
         try:
             stream.sendall(line)
             while not data.endswith(b"\n"):
                 piece = stream.recv(1 << 16)
                 if not piece:
-                    return {}
+                    return None
                 data += piece
             return dict(json.loads(data))
         except ConnectionError:
-            return {}
+            return None
         except (TimeoutError, ValueError) as error:
             pid, _ = peer(stream)
             stream.close()

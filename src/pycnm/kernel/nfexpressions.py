@@ -72,7 +72,9 @@ def expressions(statements: Iterable[nft.Statement]) -> bytes:
     encoded: list[bytes] = []
     pending: _Field | None = None
     for statement in statements:
-        field = _field(statement)
+        field = None
+        if isinstance(statement, nft.Match) and statement.operator == "==":
+            field = _field(statement)
         # Neighbours in one header are loaded and compared as one, as nft does it.
         if pending and field and _adjacent(pending, field):
             pending = (*pending[:2], pending[2] + field[2])
@@ -158,10 +160,8 @@ def _number(value: Any) -> int:
     return value.number if isinstance(value, Word) else int(value)
 
 
-def _field(statement: nft.Statement) -> _Field | None:
-    """The field that must equal something, if that is all that `statement` says."""
-    if type(statement) is not nft.Match or statement.operator != "==":
-        return None
+def _field(statement: nft.Match) -> _Field | None:
+    """The bytes of a header that `statement` compares, and with what; None for other parts."""
     place = _PAYLOAD.get(statement.selector)
     if place is None or statement.selector.mask:
         return None
@@ -178,9 +178,9 @@ def _adjacent(one: _Field, other: _Field) -> bool:
     return one[0] == other[0] and one[1] + size == other[1] and size + len(other[2]) <= _COMPARABLE
 
 
-def _compare_field(field: _Field) -> bytes:
+def _compare_field(field: _Field, operator: int = _EQUAL) -> bytes:
     base, offset, value = field
-    return _load_field(base, offset, len(value), 0) + _compare(_EQUAL, value)
+    return _load_field(base, offset, len(value), 0) + _compare(operator, value)
 
 
 def _expression(name: str, *data: bytes) -> bytes:
@@ -248,17 +248,20 @@ def _mask(mask: bytes) -> bytes:
 
 def _match(statement: nft.Match) -> bytes:
     selector, value = statement.selector, statement.value
+    operator = _EQUAL if statement.operator == "==" else _NOT_EQUAL
+    field = _field(statement)
+    if field is not None:
+        return _compare_field(field, operator)
     load = _load(selector, 0)
     if isinstance(value, tuple):
         bits = sum(word.number for word in value if isinstance(word, Word))
         mask = bits.to_bytes(selector.size, sys.byteorder)
         return load + _mask(mask) + _compare(_NOT_EQUAL, bytes(selector.size))
-    operator = _EQUAL if statement.operator == "==" else _NOT_EQUAL
     if selector.mask:
         load += _mask(selector.mask.to_bytes(selector.size, "big"))
     if isinstance(value, IPNetwork):
-        masked = _mask(_operand(selector, value.netmask))
-        return load + masked + _compare(operator, _operand(selector, value.network))
+        load += _mask(_operand(selector, value.netmask))
+        value = value.network
     return load + _compare(operator, _operand(selector, value))
 
 
