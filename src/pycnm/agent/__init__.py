@@ -7,7 +7,7 @@ when there is nothing left to do.  What it does is up to its services:
 - `place`: the state directory it serves, which it alone may.
 - `server`: requests and answers over the socket.
 - `service`: what a service is; `ports` is one.
-- `process`: what kind of process it is: detached, with few rights.
+- `process`: what kind of process it is: detached, private.
 """
 
 from pycnm.agent.run import main

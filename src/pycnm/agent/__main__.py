@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import os
 from pathlib import Path
 
 from pycnm.agent import main
@@ -27,4 +27,5 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main(**vars(_arguments())))
+    # Somebody waits for this process, and there is nothing to be tidied up.
+    os._exit(main(**vars(_arguments())))

@@ -13,10 +13,11 @@ from typing import Self
 
 from pycnm.kernel.agent import SOCKET, connect, peer
 
+QUEUE = 1024
+
 _LOCK = "agent.lock"
 _PATIENCE = 5.0
 _PAUSE = 0.005
-_QUEUE = 1024
 
 
 class Taken(Exception):  # noqa: N818 - nothing has failed
@@ -107,7 +108,7 @@ class Place:
         before = os.umask(0o177)
         try:
             listener.bind(f"/proc/self/fd/{self.directory}/{SOCKET}")
-            listener.listen(_QUEUE)
+            listener.listen(QUEUE)
         except BaseException:
             listener.close()
             raise

@@ -1,19 +1,14 @@
-"""What kind of process the agent is: detached, with few rights and many descriptors."""
+"""What kind of process the agent is: detached, private, with many descriptors."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import resource
 import signal
 from pathlib import Path
 
 STDERR = 2
-
-_CAP_DAC_OVERRIDE, _CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN = 1, 10, 12
-_KEPT = 1 << _CAP_DAC_OVERRIDE | 1 << _CAP_NET_BIND_SERVICE | 1 << _CAP_NET_ADMIN
-_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 
 
 def detach(ready: int | None) -> bool:
@@ -67,31 +62,6 @@ def tell(ready: int, word: bytes) -> None:
         _silence(STDERR)
     else:
         os.close(ready)
-
-
-def drop_rights() -> None:
-    """Keep only what the services need.
-
-    That is low ports, filters on sockets (which newer kernels give only to
-    CAP_NET_ADMIN), and a state directory that may be another user's than root.
-    A service that enters sandboxes adds CAP_SYS_ADMIN to them.  The inheritable
-    set ends up empty, and so does the ambient one.
-
-    Source:
-        capabilities(7), capset(2).
-    """
-    libc = ctypes.CDLL("libc.so.6", use_errno=True)
-    header = (ctypes.c_uint32 * 2)(_VERSION, 0)
-    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: low words, then high ones
-    _call(libc.capget(header, sets))
-    permitted = sets[1] & _KEPT
-    _call(libc.capset(header, (ctypes.c_uint32 * 6)(permitted, permitted, 0, 0, 0, 0)))
-
-
-def _call(result: int) -> None:
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
 
 
 def _silence(*descriptors: int) -> None:

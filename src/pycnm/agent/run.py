@@ -16,10 +16,16 @@ from pycnm.agent.place import Place, Taken
 from pycnm.agent.ports import Ports
 from pycnm.agent.server import CONVERSATIONS, Server
 from pycnm.agent.service import Service
-from pycnm.kernel import netns
+from pycnm.kernel import netns, rights
 from pycnm.kernel.agent import READY
 
 _SPARE = 2 * CONVERSATIONS
+
+_RIGHTS = (
+    rights.CAP_DAC_OVERRIDE,  # the state directory may be another user's than root
+    rights.CAP_NET_BIND_SERVICE,  # ports below 1024
+    rights.CAP_NET_ADMIN,  # newer kernels want it of who filters a socket
+)
 
 _log = logging.getLogger("pycnm.agent")
 
@@ -71,7 +77,7 @@ def _live(directory: Path, ready: int | None) -> int:
         _log.error("%s can't be served: %s", directory, error.strerror)
         return 1
     with place:
-        process.drop_rights()
+        rights.keep(*_RIGHTS)
         services = _services(place.directory)
         _log.info("%s is served", directory)
         asyncio.run(_serve(place, services, told))

@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pycnm.agent.place import Place
+from pycnm.agent.place import QUEUE, Place
 from pycnm.agent.service import RefusedError, Service
 from pycnm.kernel.agent import DIALECT, namespace, peer
 
-CONVERSATIONS = 64
+CONVERSATIONS = 128
 LONGEST = 1 << 22  # A request for all ports there are, on two addresses.
 
 _LINGER = 3.0
@@ -61,7 +61,7 @@ class Server:
             for service in self._services.values():
                 await service.start()
             listening = await asyncio.start_unix_server(
-                self._converse, sock=self._place.listener, limit=LONGEST
+                self._converse, sock=self._place.listener, backlog=QUEUE, limit=LONGEST
             )
             ready()
             self._last = time.monotonic()
@@ -103,10 +103,12 @@ class Server:
                 return
             if len(self._conversations) >= CONVERSATIONS:
                 # Its client asks again over a new one.
-                next(iter(self._conversations)).transport.abort()
+                oldest = next(iter(self._conversations))
+                del self._conversations[oldest]
+                oldest.transport.abort()
             self._conversations[writer] = None
             while line := await _line(reader):
-                self._conversations[writer] = self._conversations.pop(writer)
+                self._conversations[writer] = self._conversations.pop(writer, None)
                 self._answering += 1
                 try:
                     await _say(writer, await self._answer(line))

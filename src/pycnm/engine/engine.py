@@ -160,9 +160,11 @@ class Engine:
         forward: bool,
         durable: bool,
     ) -> T:
+        # Before the transaction: a child of fork(2) has to write to become one.
+        maker = self.maker
         with self.locks.hold(locks) as held:
             with self.db.write(durable=durable) as tx:
-                decision = Decision(tx, self._begin(tx, verb, forward=forward), held)
+                decision = Decision(tx, _begin(tx, maker, verb, forward=forward), held)
                 result = decide(decision)
                 undo, do = decision.undo, decision.do
                 if not undo and not do:
@@ -205,13 +207,6 @@ class Engine:
             self.kernel.attempt(do, undo)
         except CNMError as trouble:
             error.add_note(f"and the kernel could not be made as it was: {trouble}")
-
-    def _begin(self, tx: Transaction, verb: str, *, forward: bool) -> int:
-        cursor = tx.execute(
-            "INSERT INTO changes (maker, verb, forward) VALUES (?, ?, ?)",
-            (self.maker, verb, int(forward)),
-        )
-        return int(cursor.lastrowid or 0)
 
     def settle(self, tx: Transaction, change: int, *, done: bool) -> None:
         """Make what was pending final: done, or as if it had never been."""
@@ -318,6 +313,15 @@ class Engine:
         """A reader of the store."""
         with self.db.read() as reader:
             yield reader
+
+
+def _begin(tx: Transaction, maker: int, verb: str, *, forward: bool) -> int:
+    """Record a change as pending; its number."""
+    cursor = tx.execute(
+        "INSERT INTO changes (maker, verb, forward) VALUES (?, ?, ?)",
+        (maker, verb, int(forward)),
+    )
+    return int(cursor.lastrowid or 0)
 
 
 def _recorded(reader: sqlite3.Connection, column: str, change: int) -> list[Operation]:

@@ -31,7 +31,6 @@ DIALECT = 1
 
 _PATIENCE = 10.0
 _PAUSE = 0.005
-_IDLE = 4
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -43,14 +42,8 @@ class Agent:
 
     def __init__(self, state_dir: Path | None) -> None:
         self._state_dir = state_dir
-        self._become()
-
-    def _become(self) -> None:
         self._pid = os.getpid()
-        self._closed = False
-        self._lock = threading.Lock()
         self._starting = threading.Lock()
-        self._idle: list[socket.socket] = []
 
     def ask(self, service: str, request: dict[str, Any], *, start: bool) -> dict[str, Any] | None:
         """The answer of a service of the agent; None if there is no agent and `start` is false.
@@ -66,42 +59,17 @@ class Agent:
         line = json.dumps({**head, **request}).encode() + b"\n"
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
-            stream = self._take() or self._reach(deadline, start=start)
+            stream = self._reach(deadline, start=start)
             if stream is None:
                 return None
-            answer = self._exchange(stream, line)
-            # One that ended, or was killed, since it was last asked is no failure:
-            # the next one takes over what is recorded.
+            with stream:
+                answer = self._exchange(stream, line)
+            # One that ends, or was killed, meanwhile is no failure: the next one
+            # takes over what is recorded.
             if answer is not None and answer.get("error") != errno.ESTALE:
-                self._give(stream)
                 return answer
-            stream.close()
             time.sleep(_PAUSE)
         raise self._fleeting()
-
-    def close(self) -> None:
-        """Hang up; the agent stays while it has something to do."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for stream in idle:
-            stream.close()
-
-    def _take(self) -> socket.socket | None:
-        if self._pid != os.getpid():
-            # A child of fork(2) must not talk into its parent's conversations.
-            for stream in self._idle:
-                stream.close()
-            self._become()
-        with self._lock:
-            return self._idle.pop() if self._idle else None
-
-    def _give(self, stream: socket.socket) -> None:
-        with self._lock:
-            if len(self._idle) < _IDLE and not self._closed:
-                self._idle.append(stream)
-                return
-        stream.close()
 
     def _exchange(self, stream: socket.socket, line: bytes) -> dict[str, Any] | None:
         """The answer to a line; None if the agent hung up."""
@@ -117,19 +85,19 @@ class Agent:
         except ConnectionError:
             return None
         except (TimeoutError, ValueError) as error:
-            pid, _ = peer(stream)
-            stream.close()
             raise StoreError(
-                f"the agent of {self._state_dir} (process {pid}) doesn't answer; kill it, "
-                "and the next one takes over"
+                f"the agent of {self._state_dir} (process {peer(stream)[0]}) doesn't answer; "
+                "kill it, and the next one takes over"
             ) from error
 
-    # Reaching it
-
     def _reach(self, deadline: float, *, start: bool) -> socket.socket | None:
+        """A connection to the agent; one is started if need be, by one thread for all."""
         while (stream := self._connect()) is None and start:
             if time.monotonic() > deadline:
                 raise self._fleeting()
+            if self._pid != os.getpid():
+                # After fork(2) the lock may be that of a thread that isn't here.
+                self._pid, self._starting = os.getpid(), threading.Lock()
             with self._starting:
                 stream = self._connect()
                 if stream is not None:
@@ -229,9 +197,8 @@ def connect(directory: int, patience: float) -> socket.socket | None:
 def _spawn(arguments: list[str], told: int) -> int:
     """Start the agent's program with `told` as its stderr; its pid.
 
-    By posix_spawn(3): it leaves the caller's signal handlers alone, undoes for
-    the agent what the caller's thread has blocked, and starts it in the network
-    namespace of this very thread.
+    By posix_spawn(3): it costs the same however big the caller is, leaves its
+    signal handlers alone, and starts in the network namespace of this very thread.
     """
     return os.posix_spawn(
         sys.executable,
@@ -242,8 +209,6 @@ def _spawn(arguments: list[str], told: int) -> int:
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         ],
-        setsigmask=[],
-        setsigdef=sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}),
     )
 
 

@@ -50,10 +50,6 @@ class Holder:
         answer = self._agent.ask(_SERVICE, request, start=False) or {}
         return bool(answer.get("ports"))
 
-    def close(self) -> None:
-        """Hang up; the agent stays while it holds something."""
-        self._agent.close()
-
 
 def _plain(ports: Sequence[HeldPort]) -> list[list[Any]]:
     return [[port.protocol, port.address, port.port] for port in ports]

@@ -323,7 +323,10 @@ class _Routes:
         family, data = rtnl.packed(plain)
         gateway = rtnl.packed(fact.gateway)[1] if fact.gateway else b""
         session.enter(fact.ns)
-        number = socket.if_nametoindex(fact.link)
+        try:
+            number = socket.if_nametoindex(fact.link)
+        except OSError:
+            return False
         for received in session.socket(fact.ns).dump(rtnl.get_routes(family)):
             found = rtnl.route_state(received)
             if (

@@ -57,7 +57,6 @@ class LinuxKernel(Runner[LinuxSession]):
             sweeper.cancel()
             self._sweep()
         self._workers.close()
-        self._holder.close()
         self._routes.close()
         with self._lock:
             self._closed = True

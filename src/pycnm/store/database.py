@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pycnm.errors import PermissionDeniedError, StoreError
+from pycnm.store.locks import held_file
 
 Transaction: TypeAlias = sqlite3.Connection
 """A connection inside BEGIN; what it is given to must not commit."""
@@ -40,6 +41,7 @@ class Database:
         self._guard = state_dir / "write.lock"
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
+        self._inherited: list[list[sqlite3.Connection]] = []
         self._pid = os.getpid()
         self._closed = False
         try:
@@ -108,19 +110,18 @@ class Database:
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         # SQLite lets writers poll for each other; a lock of our own queues them.
-        descriptor = os.open(self._guard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
+        with held_file(self._guard) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(descriptor)
 
     def _take(self) -> sqlite3.Connection:
         with self._lock:
             if self._closed:
                 raise StoreError("the Controller is closed; open another one")
             if self._pid != os.getpid():
-                # SQLite's connections must not be carried across fork(2).
+                # SQLite's connections must not be carried across fork(2), nor
+                # closed on the other side of it: they are the parent's.
+                self._inherited.append(self._idle)
                 self._pid, self._idle = os.getpid(), []
             if self._idle:
                 return self._idle.pop()

@@ -47,8 +47,40 @@ class Lock(NamedTuple):
         return cls(_SANDBOXES + number, exclusive=True)
 
 
+_open_files: set[int] = set()
+
+
+def _drop_inherited() -> None:
+    """In a child of fork(2): let go of locks that threads of the parent hold.
+
+    The child has a copy of the descriptor and none of the threads, so nobody
+    would ever let go of them there, and the parent's own letting go would not
+    be enough.
+    """
+    for descriptor in _open_files:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _open_files.clear()
+
+
+os.register_at_fork(after_in_child=_drop_inherited)
+
+
+@contextlib.contextmanager
+def held_file(path: Path) -> Iterator[int]:
+    """A descriptor of a lock file, made if need be; closing it lets go of its locks."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    _open_files.add(descriptor)
+    try:
+        yield descriptor
+    finally:
+        if descriptor in _open_files:
+            _open_files.discard(descriptor)
+            os.close(descriptor)
+
+
 class Held:
-    """Locks that are held until it is closed."""
+    """Locks that are held as long as the descriptor is open."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -56,10 +88,6 @@ class Held:
     def add(self, lock: Lock) -> None:
         """Take one more.  Only a new object's lock may be taken out of order."""
         _set(self._descriptor, lock.place, fcntl.F_WRLCK if lock.exclusive else fcntl.F_RDLCK)
-
-    def close(self) -> None:
-        """Let go of all of them."""
-        os.close(self._descriptor)
 
 
 class Locks:
@@ -71,13 +99,11 @@ class Locks:
     @contextlib.contextmanager
     def hold(self, locks: Iterable[Lock]) -> Iterator[Held]:
         """Hold `locks` for a block; waits for those who hold them now."""
-        held = Held(self._open())
-        try:
+        with held_file(self._path) as descriptor:
+            held = Held(descriptor)
             for lock in sorted(set(locks)):
                 held.add(lock)
             yield held
-        finally:
-            held.close()
 
     def live(self, maker: int) -> int:
         """Mark a maker as alive; the descriptor returned keeps it so until closed."""

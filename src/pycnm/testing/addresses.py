@@ -48,7 +48,7 @@ class _Routes:
         link = session.needed(fact, fact.ns, fact.link)
         namespace = session.namespace(fact.ns)
         destination = _network(fact, fact.destination)
-        if destination.version == IPV4 and destination.cidr != destination:
+        if destination.version == IPV4 and destination.ip != destination.network:
             raise refusal(fact, errno.EINVAL, "Invalid prefix for given prefix length")
         if fact.gateway:
             _refuse_unreachable(namespace, fact, link, IPAddress(fact.gateway))
@@ -87,13 +87,14 @@ class _Rules:
         rules = session.namespace(fact.ns).rules
         if fact in rules:
             return False
-        rules[fact] = session.ours
+        rules.add(fact)
         return True
 
     def remove(self, session: FakeSession, fact: plan.Rule) -> None:
+        # A rule bears no mark: nobody else has one for an endpoint's address.
         namespace = session.machine.namespaces.get(fact.ns)
-        if namespace is not None and namespace.rules.get(fact) in {True, session.ours}:
-            del namespace.rules[fact]
+        if namespace is not None:
+            namespace.rules.discard(fact)
 
     def differs(self, session: FakeSession, fact: plan.Rule) -> str | None:
         namespace = session.machine.namespaces.get(fact.ns)

@@ -63,12 +63,12 @@ class Link:
 
 @attrs.define(eq=False)
 class Namespace:
-    """A network namespace; whether each of its routes and rules is ours."""
+    """A network namespace; whether each of its routes is ours."""
 
     settings: dict[str, str]
     links: dict[str, Link] = attrs.field(factory=dict)
     routes: dict[plan.Route, bool] = attrs.field(factory=dict)
-    rules: dict[plan.Rule, bool] = attrs.field(factory=dict)
+    rules: set[plan.Rule] = attrs.field(factory=set)
 
     def routes_of(self, link: str, version: int) -> list[plan.Route]:
         """The routes of a family that use a link."""
