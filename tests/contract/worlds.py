@@ -9,10 +9,10 @@ import os
 import re
 import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 
+from pycnm.engine.engine import MIGRATIONS
 from pycnm.kernel.linux import LinuxKernel
 from pycnm.plan.links import (
     Address,
@@ -30,6 +30,7 @@ from pycnm.plan.links import (
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
 from pycnm.plan.rules import Entry, Guard, GuardTable, Skeleton
+from pycnm.store.database import Database
 from pycnm.testing import FakeKernel
 
 RUN_NETNS = Path("/run/netns")
@@ -52,6 +53,14 @@ def become_a_machine():
     call("mount", b"", b"/", b"none", MS_REC | MS_PRIVATE, None)
     RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)
     call("mount", b"tmpfs", str(RUN_NETNS).encode(), b"tmpfs", 0, b"mode=755")
+
+
+def until(question):
+    """The first true answer to `question`, or the last one when patience is at an end."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := question()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return answer
 
 
 class FakeWorld:
@@ -82,6 +91,8 @@ class LinuxWorld:
         self.path = str(RUN_NETNS / "host")
         self.shell("ip netns add host", here=True)
         self.shell("ip link set lo up")
+        # The agent reads there which ports are recorded.
+        Database(directory, MIGRATIONS).close()
         self.kernel = LinuxKernel(self.path, directory)
         self._sockets = {}
 
@@ -170,10 +181,7 @@ class LinuxWorld:
 
     def settled(self, snapshot):
         """Whether everything is as in a snapshot, when the kernel is done."""
-        deadline = time.monotonic() + PATIENCE
-        while (now := self.snapshot()) != snapshot and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return now == snapshot
+        return until(lambda: self.snapshot() == snapshot)
 
     def close(self):
         """Take away whatever is left."""
@@ -188,7 +196,6 @@ class LinuxWorld:
                 path.rmdir()
             else:
                 path.unlink()
-        assert threading.active_count() < 20  # noqa: PLR2004 - workers end with their kernel
 
 
 VOLATILE = {
@@ -235,7 +242,9 @@ def undoing(operation):
             return f"ip netns del {Path(operation.path).name}"
         case Directory():
             return f"rmdir {operation.path}"
-        case Link() | Veth():
+        case Link():
+            return f"{ip(operation.netns or operation.ns)} link del {operation.name}"
+        case Veth():
             return f"{ip(operation.ns)} link del {operation.name}"
         case Up():
             return f"{ip(operation.ns)} link set {operation.link} down"

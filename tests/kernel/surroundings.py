@@ -31,7 +31,7 @@ def as_they_were(directory):
     until(lambda: not _new(before), REAPING)
     new = _new(before)
     _sweep(new)
-    assert not new, "left behind"
+    assert not new, f"left behind: {new}"
 
 
 def _new(before):

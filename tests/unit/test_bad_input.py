@@ -310,6 +310,7 @@ def test_ports(cnm: pycnm.Controller, kernel: FakeKernel, spec: Any) -> None:
         ({"publish": ["8080:80"]}, PortInUseError),
         ({"publish": ["127.0.0.1:8080:80"]}, PortInUseError),
         ({"publish": ["[::]:9000:80"]}, NotSupportedError),
+        ({"publish": ["[::1]:9000:80"]}, NotSupportedError),
         ({"sysctls": {"net.ipv4.ip_forward": "1"}}, InvalidArgumentError),
         ({"sysctls": {"kernel.panic": "1"}}, InvalidArgumentError),
         ({"sysctls": {"net.ipv4.conf.IFNAME./../x": "1"}}, InvalidArgumentError),

@@ -54,14 +54,15 @@ def descriptors() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def tell(ready: int, word: bytes) -> None:
-    """Write a word to the descriptor of who waits, and let go of it."""
-    with contextlib.suppress(BrokenPipeError):
-        os.write(ready, word)
-    if ready == STDERR:
+def tell(ready: int | None, word: bytes, *, detached: bool) -> None:
+    """Write a word to the descriptor of who waits, and let go of it and of the caller's stderr."""
+    if ready is not None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(ready, word)
+        if ready != STDERR:
+            os.close(ready)
+    if detached:
         _silence(STDERR)
-    else:
-        os.close(ready)
 
 
 def _silence(*descriptors: int) -> None:

@@ -49,14 +49,15 @@ def main(
         ready_fd: descriptor to write "ready" to once requests are served.
     """
     directory = Path(state_dir).absolute()
+    told = functools.partial(process.tell, ready_fd, READY, detached=not foreground)
     if foreground:
         with _telling():
-            return _live(directory, ready_fd)
+            return _live(directory, told)
     if not process.detach(ready_fd):
         return 0
     status = 1
     try:
-        status = _live(directory, process.STDERR if ready_fd is None else ready_fd)
+        status = _live(directory, told)
     except BaseException:  # noqa: BLE001 - shown, as Python would
         sys.excepthook(*sys.exc_info())
     finally:
@@ -64,9 +65,8 @@ def main(
         os._exit(status)
 
 
-def _live(directory: Path, ready: int | None) -> int:
+def _live(directory: Path, told: Callable[[], None]) -> int:
     process.settle()
-    told = functools.partial(process.tell, ready, READY) if ready is not None else _nobody
     try:
         place = Place(directory)
     except Taken as taken:
@@ -107,10 +107,6 @@ def _host_watch(directory: int) -> Callable[[], bool]:
     if not path or netns.identity(path) != here:
         return lambda: True
     return lambda: netns.identity(path) == here
-
-
-def _nobody() -> None:
-    """Nobody waits for this agent."""
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ def _run(
     leave: Callable[[], None] | None = None,
 ) -> int:
     """Run it; in the background, once `leave` is called."""
-    command = arguments.operands
+    command = list(arguments.operands)
     apart: dict[str, Any] = {}
     if leave is not None:
         nothing = subprocess.DEVNULL

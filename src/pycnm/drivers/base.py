@@ -157,6 +157,11 @@ class Driver:
                 "connect the sandbox to a bridge network and publish there"
             )
 
+    def plan_publishing(self, network: NetworkSpec, endpoint: EndpointSpec) -> Plan:
+        """What the kernel holds for an endpoint as long as it publishes any port."""
+        del network, endpoint
+        return Plan()
+
     def plan_port(
         self, network: NetworkSpec, endpoint: EndpointSpec, binding: PortBinding
     ) -> tuple[Operation, ...]:

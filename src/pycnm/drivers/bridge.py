@@ -10,7 +10,7 @@ from netaddr import IPAddress
 
 from pycnm.drivers.base import Driver, HostNeeds, Use
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
-from pycnm.plan.links import Address, Link, Sysctl, Up, Veth
+from pycnm.plan.links import Address, Hairpin, Link, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST, Features, Operation, Plan
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, GuardTable
@@ -311,6 +311,11 @@ class Bridge(Driver):
                 f"network {network.name} is internal: nothing comes in from outside; "
                 "connect the sandbox to a network that isn't, and publish there"
             )
+
+    def plan_publishing(self, network: NetworkSpec, endpoint: EndpointSpec) -> Plan:
+        """A port that answers itself, for a sandbox that reaches itself by the host's address."""
+        del network
+        return Plan((Hairpin(HOST, endpoint.host_interface),))
 
     def plan_port(
         self, network: NetworkSpec, endpoint: EndpointSpec, binding: PortBinding

@@ -250,9 +250,11 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
             before = use_of(decision, row.number)
             chooser = publishing.Chooser(decision.tx, host, avoid)
             bindings = chooser.choose(driver, row.spec, now.spec, specs)
+            first = not records.bindings(decision.tx, now.number)
             publishing.record(decision, now.spec, now.number, row.number, bindings)
             adjust(engine, decision, row, before, facts)
-            decision.add(now.spec.id, publishing.plan(driver, row.spec, now.spec, bindings))
+            plan = publishing.plan(driver, row.spec, now.spec, bindings, whole=first)
+            decision.add(now.spec.id, plan)
 
         attempt(engine, "publish", found.network, found.sandbox, decide)
 
@@ -272,7 +274,8 @@ def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
         gone = [b for spec in specs for b in publishing.matching(bindings, spec, now)]
         decision.leave_ports(gone)
         adjust(engine, decision, row, before, facts)
-        ports = publishing.plan(engine.driver(row.spec), row.spec, now.spec, gone)
+        last = len(gone) == len(bindings)
+        ports = publishing.plan(engine.driver(row.spec), row.spec, now.spec, gone, whole=last)
         decision.drop_some(now.spec.id, ports)
 
     attempt(engine, "unpublish", found.network, found.sandbox, decide, forward=True)
@@ -331,7 +334,7 @@ def _join(
         publishing.record(decision, spec, number, row.number, bindings)
     adjust(engine, decision, row, before, facts)
     plan = driver.plan_endpoint(row.spec, spec, into.spec, engine.kernel.features)
-    ports = publishing.plan(driver, row.spec, spec, bindings)
+    ports = publishing.plan(driver, row.spec, spec, bindings, whole=True)
     # The sockets first: a port that is taken is the likeliest failure of all.
     decision.add(spec.id, publishing.together(plan, ports))
     _reroute(decision, into.number)

@@ -24,6 +24,7 @@ from pycnm.store.database import Transaction
 ATTEMPTS = 10
 """How many chosen ports may turn out to be some program's before it is an error."""
 
+_LOOPBACK6 = IPAddress("::1")
 _WILD = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - what Docker users expect of -p
 
 
@@ -162,32 +163,47 @@ def record(
 
 
 def plan(
-    driver: Driver, network: NetworkSpec, endpoint: EndpointSpec, bindings: Iterable[PortBinding]
+    driver: Driver,
+    network: NetworkSpec,
+    endpoint: EndpointSpec,
+    bindings: Iterable[PortBinding],
+    *,
+    whole: bool,
 ) -> Plan:
-    """What the kernel holds for bindings: all sockets first, as that is one request."""
+    """What the kernel holds for bindings: all sockets first, as that is one request.
+
+    Args:
+        whole: they are all the endpoint has, so that what it holds once for
+            any of them comes or goes with them.
+    """
     operations = [
         operation
         for binding in bindings
         for operation in driver.plan_port(network, endpoint, binding)
     ]
-    return Plan(tuple(sorted(operations, key=_place)))
+    once = driver.plan_publishing(network, endpoint) if whole and operations else Plan()
+    return Plan((*sorted(operations, key=_place), *once))
 
 
 def together(endpoint: Plan, ports: Plan) -> Plan:
     """The plans of an endpoint and its ports, so that each place is gone to once.
 
     The sockets come first, because a port that is taken is the likeliest
-    failure of all; the elements next to the guard, as both are rules.
+    failure of all; the elements next to the guard, as both are rules; what
+    needs the endpoint's link, right after it.
     """
-    return Plan(tuple(sorted((*ports, *endpoint), key=_place)))
+    operations = list(endpoint)
+    for operation in reversed(ports.operations):
+        after = [n for n, other in enumerate(operations) if operation.goes_with(other)]
+        operations.insert(after[-1] + 1 if after else 0, operation)
+    return Plan(tuple(operations))
 
 
 def _place(operation: Operation) -> int:
+    """Sockets, then elements, then the rest."""
     if isinstance(operation, HeldPort):
         return 0
-    if isinstance(operation, Entry):
-        return 1
-    return 2
+    return 1 if isinstance(operation, Entry) else 2
 
 
 def matching(
@@ -230,6 +246,11 @@ def _places(
     if spec.host_address is None:
         wanted = [IPAddress(text) for text in driver.default_bindings(network)]
         wanted = [address for address in wanted if targets[address.version] is not None]
+    elif spec.host_address == _LOOPBACK6:
+        raise NotSupportedError(
+            f"port {spec} can't be published on ::1: the kernel redirects nothing that is sent "
+            "there; publish on 127.0.0.1, or on another address of the host"
+        )
     else:
         wanted = [spec.host_address]
     for address in wanted:

@@ -253,6 +253,20 @@ class _Ups:
         return None if found.up else f"{fact.link} is down"
 
 
+class _Hairpins:
+    def add(self, session: LinuxSession, fact: plan.Hairpin) -> None:
+        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_hairpin(fact.port, on=True)))
+
+    def remove(self, session: LinuxSession, fact: plan.Hairpin) -> None:
+        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_hairpin(fact.port, on=False), GONE))
+
+    def differs(self, session: LinuxSession, fact: plan.Hairpin) -> str | None:
+        found = state(session, fact.ns, fact.port)
+        if found is None:
+            return f"the interface {fact.port} is gone"
+        return None if found.hairpin else f"{fact.port} doesn't hairpin"
+
+
 class _Addresses:
     def add(self, session: LinuxSession, fact: plan.Address) -> None:
         number = index(session, fact, fact.ns, fact.link)
@@ -428,6 +442,7 @@ REALISATIONS.update(
         plan.Link: _Links(),
         plan.Veth: _Veths(),
         plan.Up: _Ups(),
+        plan.Hairpin: _Hairpins(),
         plan.Address: _Addresses(),
         plan.Route: _Routes(),
         plan.Rule: _Rules(),

@@ -52,6 +52,8 @@ class LinuxKernel(Runner[LinuxSession]):
 
     def close(self) -> None:
         """End the threads, close the descriptors; the networks stay."""
+        if self._closed:
+            return
         sweeper = self._sweeper
         if sweeper is not None:
             sweeper.cancel()

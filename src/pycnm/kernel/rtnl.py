@@ -36,7 +36,8 @@ _BOOT = 3  # what `ip route add` leaves on routes: nothing to be seen in `ip rou
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
 IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD = 10, 18, 20, 27, 28
-_INFO_KIND, _INFO_DATA = 1, 2
+_INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
+_BRPORT_MODE = 4
 _VETH_INFO_PEER = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
 _IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
@@ -84,6 +85,7 @@ class LinkState(NamedTuple):
     master: int
     group: int
     alias: str
+    hairpin: bool
 
 
 class AddressState(NamedTuple):
@@ -210,6 +212,13 @@ def set_link(
     return message(RTM_NEWLINK, 0, body)
 
 
+def set_hairpin(name: str, *, on: bool) -> bytes:
+    """Let frames leave a bridge port by which they came, or not."""
+    setting = nested(_INFO_SLAVE_DATA, attribute(_BRPORT_MODE, bytes([on])))
+    info = nested(IFLA_LINKINFO, string(_INFO_SLAVE_KIND, "bridge"), setting)
+    return message(RTM_NEWLINK, 0, _link() + string(IFLA_IFNAME, name) + info)
+
+
 def delete_link(index: int) -> bytes:
     """Delete one link."""
     return message(RTM_DELLINK, 0, _link(index))
@@ -246,6 +255,7 @@ def link_state(received: Message) -> LinkState:
         master=number(found.get(IFLA_MASTER)),
         group=number(found.get(IFLA_GROUP)),
         alias=_text(found.get(IFLA_IFALIAS, b"")),
+        hairpin=attributes(info.get(_INFO_SLAVE_DATA, b"")).get(_BRPORT_MODE) == b"\1",
     )
 
 

@@ -212,8 +212,9 @@ class LinuxSession:
                 self.made += [item.fact for item in left]
                 return
             for place, answer in sorted(errors.items()):
-                item = left[place]
-                if answer.code not in item.fine:
+                # -1 is the batch as a whole: any of its operations may name it.
+                item = left[max(place, 0)]
+                if place < 0 or answer.code not in item.fine:
                     raise refusal(item.fact, answer.code, answer.text)
             left = [item for place, item in enumerate(left) if place not in errors]
 

@@ -252,6 +252,7 @@ def _publish() -> tuple[Object, ...]:
     """Published ports; the more special map comes first."""
     to_us = (Match(FIB_DADDR_TYPE, AddressType.LOCAL), goto("publish"))
     routable = Match(IP6_SADDR, _LINK_LOCAL6, "!=")
+    not_loopback = Match(IP6_DADDR, _LOOPBACK6, "!=")
     ports = (L4PROTO, TH_DPORT)
     at4, any4 = (IP_DADDR, *ports), ports
     at6, any6 = (IP6_DADDR, *ports), ports
@@ -260,8 +261,10 @@ def _publish() -> tuple[Object, ...]:
             Chain(FAMILY, TABLE, "publish"),
             (NAT("dnat", "ip", at4, "publish4_at", with_port=True),),
             (NAT("dnat", "ip", any4, "publish4", with_port=True),),
-            (routable, NAT("dnat", "ip6", at6, "publish6_at", with_port=True)),
-            (routable, NAT("dnat", "ip6", any6, "publish6", with_port=True)),
+            # The kernel has no route_localnet for IPv6: what is sent to ::1 could
+            # be translated, but its answer would be dropped as forged.
+            (not_loopback, routable, NAT("dnat", "ip6", at6, "publish6_at", with_port=True)),
+            (not_loopback, routable, NAT("dnat", "ip6", any6, "publish6", with_port=True)),
         ),
         *_chain(_nat_chain("prerouting", -100), to_us),
         *_chain(_nat_chain("output", -100), to_us),

@@ -6,6 +6,8 @@ ip-route(8), ip-rule(8) and sysctl(8).
 
 from __future__ import annotations
 
+from shlex import quote
+
 import attrs
 
 from pycnm.plan.operation import HOST, Operation, Session
@@ -47,7 +49,7 @@ class Directory(Operation):
     path: str
 
     def __str__(self) -> str:
-        return f"mkdir -m 755 {self.path}"
+        return f"mkdir -p -m 755 {quote(self.path)}"
 
 
 @attrs.frozen
@@ -143,6 +145,25 @@ class Up(Operation):
 
 
 @attrs.frozen
+class Hairpin(Operation):
+    """A bridge port that frames may leave by which they came (bridge(8), "hairpin").
+
+    Where bridged packets pass netfilter (br_netfilter), a sandbox that uses the
+    host's address to reach itself is answered on the bridge.
+    """
+
+    ns: str
+    port: str
+
+    def __str__(self) -> str:
+        return f"{inside(self.ns)}bridge link set dev {self.port} hairpin on"
+
+    def goes_with(self, other: Operation) -> bool:
+        """Gone with its link."""
+        return _holds(other, self.ns, self.port)
+
+
+@attrs.frozen
 class Address(Operation):
     """An address with its prefix length on a link (ip-address(8)).
 
@@ -155,8 +176,9 @@ class Address(Operation):
     address: str
 
     def __str__(self) -> str:
-        nodad = " nodad" if ":" in self.address else ""
-        return f"{ip(self.ns)} address add {self.address} dev {self.link}{nodad}"
+        alone = self.address.endswith(("/31", "/32"))
+        more = " nodad" if ":" in self.address else "" if alone else " brd +"
+        return f"{ip(self.ns)} address add {self.address} dev {self.link}{more}"
 
     def goes_with(self, other: Operation) -> bool:
         """Gone with its link."""
@@ -188,8 +210,12 @@ class Route(Operation):
         return " ".join(words)
 
     def goes_with(self, other: Operation) -> bool:
-        """Gone with its link."""
-        return _holds(other, self.ns, self.link)
+        """Gone with its namespace.
+
+        With its link too, but that is deleted last of all, and the route that
+        takes its place comes before.
+        """
+        return isinstance(other, Namespace) and other.path == self.ns
 
 
 @attrs.frozen
@@ -229,7 +255,7 @@ class Sysctl(Operation):
     def __str__(self) -> str:
         # With dots, as people write it, unless a name in it has dots itself.
         key = self.key if "." in self.key else self.key.replace("/", ".")
-        return f"{inside(self.ns)}sysctl -w {key}={self.value}"
+        return f"{inside(self.ns)}sysctl -w {quote(f'{key}={self.value}')}"
 
     def goes_with(self, other: Operation) -> bool:
         """Gone with its interface or its namespace."""

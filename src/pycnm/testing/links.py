@@ -163,6 +163,28 @@ class _Ups:
         return None if found.up else f"{fact.link} is down"
 
 
+class _Hairpins:
+    def add(self, session: FakeSession, fact: plan.Hairpin) -> bool:
+        link = session.namespace(fact.ns).links.get(fact.port)
+        if link is None:
+            raise refusal(fact, errno.ENODEV)
+        if link.master is None:
+            raise refusal(fact, errno.EINVAL)
+        link.hairpin = True
+        return True
+
+    def remove(self, session: FakeSession, fact: plan.Hairpin) -> None:
+        link = session.found(fact.ns, fact.port)
+        if link is not None:
+            link.hairpin = False
+
+    def differs(self, session: FakeSession, fact: plan.Hairpin) -> str | None:
+        found = session.found(fact.ns, fact.port)
+        if found is None:
+            return f"the interface {fact.port} is gone"
+        return None if found.hairpin else f"{fact.port} doesn't hairpin"
+
+
 class _Sysctls:
     def add(self, session: FakeSession, fact: plan.Sysctl) -> bool:
         self._write(session, fact, fact.value, optional=fact.optional)
@@ -303,5 +325,6 @@ REALISATIONS: dict[type[Operation], Realisation] = {
     plan.Link: _Links(),
     plan.Veth: _Veths(),
     plan.Up: _Ups(),
+    plan.Hairpin: _Hairpins(),
     plan.Sysctl: _Sysctls(),
 }

@@ -44,6 +44,7 @@ class Link:
     group: int = 0
     alias: str = ""
     up: bool = False
+    hairpin: bool = False
     master: Link | None = None
     parent: Link | None = None
     peer: Link | None = None
