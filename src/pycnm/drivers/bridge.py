@@ -328,7 +328,11 @@ class Bridge(Driver):
         if host != _ANY[version]:
             key, name = (host, *key), f"{name}_at"
         flows = FreshFlows(
-            host, binding.protocol, binding.host_port, before=binding.protocol == "udp"
+            host,
+            binding.protocol,
+            binding.host_port,
+            target=str(binding.address),
+            before=binding.protocol == "udp",
         )
         return (
             HeldPort(binding.protocol, host, binding.host_port),
@@ -365,9 +369,11 @@ def _inside(ns: str, link: str, family: str, key: str, value: str) -> Sysctl:
 def _settings(network: NetworkSpec, bridge: str, use: Use, features: Features) -> list[Operation]:
     """The sysctls of the bridge."""
 
-    def setting(family: str, key: str, value: str, *, optional: bool = False) -> Sysctl:
+    def setting(
+        family: str, key: str, value: str, *, before: str = "", optional: bool = False
+    ) -> Sysctl:
         path = f"net/{family}/conf/{bridge}/{key}"
-        return Sysctl(HOST, path, value, link=bridge, optional=optional)
+        return Sysctl(HOST, path, value, link=bridge, before=before, optional=optional)
 
     settings = []
     if network.pool(6) is None:
@@ -383,5 +389,5 @@ def _settings(network: NetworkSpec, bridge: str, use: Use, features: Features) -
             settings.append(setting("ipv4", "forwarding", "1"))
         if use.loopback:
             # Opens nothing: what comes in from a wire to 127/8 is dropped before.
-            settings.append(setting("ipv4", "route_localnet", "1"))
+            settings.append(setting("ipv4", "route_localnet", "1", before="0"))
     return [*settings]

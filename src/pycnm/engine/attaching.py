@@ -236,7 +236,6 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
     """
     with engine.reading() as reader:
         found = records.endpoint(reader, endpoint)
-    host = engine.kernel.facts()
 
     def choose(avoid: Sequence[int]) -> None:
         def decide(decision: Decision, facts: HostFacts | None) -> None:
@@ -248,7 +247,7 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
                 )
             driver = engine.driver(row.spec)
             before = use_of(decision, row.number)
-            chooser = publishing.Chooser(decision.tx, host, avoid)
+            chooser = publishing.Chooser(decision.tx, engine.kernel.facts, avoid)
             bindings = chooser.choose(driver, row.spec, now.spec, specs)
             first = not records.bindings(decision.tx, now.number)
             publishing.record(decision, now.spec, now.number, row.number, bindings)
@@ -329,7 +328,7 @@ def _join(
     )
     bindings: list[PortBinding] = []
     if request.publish:
-        chooser = publishing.Chooser(decision.tx, facts or engine.kernel.facts(), avoid)
+        chooser = publishing.Chooser(decision.tx, engine.kernel.facts, avoid)
         bindings = chooser.choose(driver, row.spec, spec, request.publish)
         publishing.record(decision, spec, number, row.number, bindings)
     adjust(engine, decision, row, before, facts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 
 from netaddr import IPAddress
@@ -32,12 +33,16 @@ class Chooser:
     """Chooses host ports in one transaction.
 
     Args:
+        facts: asks what is true of the host.
         avoid: ports that turned out to be held by a program.
     """
 
-    def __init__(self, tx: Transaction, facts: HostFacts, avoid: Iterable[int] = ()) -> None:
+    def __init__(
+        self, tx: Transaction, facts: Callable[[], HostFacts], avoid: Iterable[int] = ()
+    ) -> None:
         self._tx = tx
-        self._facts = facts
+        # Asked only where something is left to choose.
+        self._facts = cache(facts)
         self._avoid = frozenset(avoid)
         self._mine: set[tuple[str, int]] = set()
 
@@ -105,7 +110,7 @@ class Chooser:
         )
 
     def _range(self, spec: PortSpec) -> tuple[int, int]:
-        return (spec.host_first, spec.host_last) if spec.host_first else self._facts.ephemeral
+        return (spec.host_first, spec.host_last) if spec.host_first else self._facts().ephemeral
 
     def _candidates(self, spec: PortSpec) -> Iterator[int]:
         """Every port of the range once, from after the last one that was given."""
@@ -118,7 +123,7 @@ class Chooser:
         start = row[0] + 1 - first if row else 0
         for step in range(size):
             port = first + (start + step) % size
-            if spec.host_first or port not in self._facts.reserved_ports:
+            if spec.host_first or port not in self._facts().reserved_ports:
                 self._note(spec.protocol, first, last, port)
                 yield port
 

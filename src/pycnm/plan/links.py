@@ -6,6 +6,7 @@ ip-route(8), ip-rule(8) and sysctl(8).
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from shlex import quote
 
 import attrs
@@ -40,6 +41,10 @@ class Namespace(Operation):
         if self.path.startswith(_NETNS):
             return f"ip netns add {self.path[len(_NETNS) :]}"
         return f"touch {self.path}; unshare --net={self.path} true"
+
+    def keeps(self) -> tuple[Hashable, ...]:
+        """Everything inside."""
+        return (_namespace(self.path),)
 
 
 @attrs.frozen
@@ -89,12 +94,14 @@ class Link(Operation):
         where = self.netns or self.ns
         return text + (f"; {ip(where)} link set {self.name} alias {self.alias}" * bool(self.alias))
 
-    def goes_with(self, other: Operation) -> bool:
-        """Gone with the namespace it lives in, or with the link it sits on."""
-        where = self.netns or self.ns
-        return (isinstance(other, Namespace) and other.path == where) or (
-            isinstance(other, Link) and other.ns == self.ns and other.name == self.parent != ""
-        )
+    def keeps(self) -> tuple[Hashable, ...]:
+        """What is set on it."""
+        return (_link(self.netns or self.ns, self.name),)
+
+    def within(self) -> tuple[Hashable, ...]:
+        """The namespace it lives in, and the link it sits on."""
+        on = (_link(self.ns, self.parent),) if self.parent else ()
+        return (_namespace(self.netns or self.ns), *on)
 
 
 @attrs.frozen
@@ -128,6 +135,10 @@ class Veth(Operation):
         alias = f"; {ip(self.ns)} link set {self.name} alias {self.alias}"
         return " ".join(words) + alias * bool(self.alias)
 
+    def keeps(self) -> tuple[Hashable, ...]:
+        """What is set on either end."""
+        return _link(self.ns, self.name), _link(self.peer_ns, self.peer)
+
 
 @attrs.frozen
 class Up(Operation):
@@ -139,9 +150,9 @@ class Up(Operation):
     def __str__(self) -> str:
         return f"{ip(self.ns)} link set {self.link} up"
 
-    def goes_with(self, other: Operation) -> bool:
-        """Gone with its link."""
-        return _holds(other, self.ns, self.link)
+    def within(self) -> tuple[Hashable, ...]:
+        """Its link, and the namespace of that."""
+        return _of_link(self.ns, self.link)
 
 
 @attrs.frozen
@@ -158,9 +169,9 @@ class Hairpin(Operation):
     def __str__(self) -> str:
         return f"{inside(self.ns)}bridge link set dev {self.port} hairpin on"
 
-    def goes_with(self, other: Operation) -> bool:
-        """Gone with its link."""
-        return _holds(other, self.ns, self.port)
+    def within(self) -> tuple[Hashable, ...]:
+        """Its link, and the namespace of that."""
+        return _of_link(self.ns, self.port)
 
 
 @attrs.frozen
@@ -180,9 +191,9 @@ class Address(Operation):
         more = " nodad" if ":" in self.address else "" if alone else " brd +"
         return f"{ip(self.ns)} address add {self.address} dev {self.link}{more}"
 
-    def goes_with(self, other: Operation) -> bool:
-        """Gone with its link."""
-        return _holds(other, self.ns, self.link)
+    def within(self) -> tuple[Hashable, ...]:
+        """Its link, and the namespace of that."""
+        return _of_link(self.ns, self.link)
 
 
 @attrs.frozen
@@ -209,13 +220,13 @@ class Route(Operation):
         words += [f"table {self.table}"] if self.table != MAIN_TABLE else []
         return " ".join(words)
 
-    def goes_with(self, other: Operation) -> bool:
-        """Gone with its namespace.
+    def within(self) -> tuple[Hashable, ...]:
+        """Its namespace.
 
-        With its link too, but that is deleted last of all, and the route that
-        takes its place comes before.
+        Its link too, but that is deleted last of all, and the route that takes
+        the place of this one is made before.
         """
-        return isinstance(other, Namespace) and other.path == self.ns
+        return (_namespace(self.ns),)
 
 
 @attrs.frozen
@@ -230,9 +241,9 @@ class Rule(Operation):
         family = " -6" if ":" in self.source else ""
         return f"{ip(self.ns)}{family} rule add from {self.source} table {self.table}"
 
-    def goes_with(self, other: Operation) -> bool:
-        """Gone with its namespace."""
-        return isinstance(other, Namespace) and other.path == self.ns
+    def within(self) -> tuple[Hashable, ...]:
+        """Its namespace."""
+        return (_namespace(self.ns),)
 
 
 @attrs.frozen
@@ -257,11 +268,9 @@ class Sysctl(Operation):
         key = self.key if "." in self.key else self.key.replace("/", ".")
         return f"{inside(self.ns)}sysctl -w {quote(f'{key}={self.value}')}"
 
-    def goes_with(self, other: Operation) -> bool:
-        """Gone with its interface or its namespace."""
-        if self.link:
-            return _holds(other, self.ns, self.link)
-        return isinstance(other, Namespace) and other.path == self.ns != HOST
+    def within(self) -> tuple[Hashable, ...]:
+        """Its interface, or its namespace."""
+        return _of_link(self.ns, self.link) if self.link else (_namespace(self.ns),)
 
     def undo(self, session: Session) -> None:
         """Write back what was there before, if that matters."""
@@ -269,15 +278,16 @@ class Sysctl(Operation):
             session.remove(self)
 
 
-def _holds(other: Operation, ns: str, link: str) -> bool:
-    """Whether undoing `other` removes `link` in `ns`."""
-    if isinstance(other, Namespace):
-        return other.path == ns
-    if isinstance(other, Link):
-        return other.name == link and (other.netns or other.ns) == ns
-    if isinstance(other, Veth):
-        return (other.ns, other.name) == (ns, link) or (other.peer_ns, other.peer) == (ns, link)
-    return False
+def _namespace(ns: str) -> Hashable:
+    return ("namespace", ns)
+
+
+def _link(ns: str, name: str) -> Hashable:
+    return ("link", ns, name)
+
+
+def _of_link(ns: str, name: str) -> tuple[Hashable, ...]:
+    return _link(ns, name), _namespace(ns)
 
 
 def _common(mac: str, mtu: int, group: int, master: str) -> list[str]:

@@ -8,7 +8,7 @@ it says in words how the kernel differs.  All three may be repeated.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import attrs
@@ -81,10 +81,18 @@ class Operation:
         """How the kernel differs, in words; None when all is well."""
         return session.differs(self)
 
+    def keeps(self) -> tuple[Hashable, ...]:
+        """What there is only as long as this is: names that `within` of others may give."""
+        return ()
+
+    def within(self) -> tuple[Hashable, ...]:
+        """What this needs: when one of them is undone, the kernel removes this by itself."""
+        return ()
+
     def goes_with(self, other: Operation) -> bool:
         """Whether the kernel removes this by itself when `other` is undone."""
-        del other
-        return False
+        kept = other.keeps()
+        return any(name in kept for name in self.within())
 
     def to_json(self) -> str:
         """A text that `from_json` turns into an equal operation."""
@@ -152,8 +160,9 @@ class Plan:
 
     def undoing(self) -> tuple[Operation, ...]:
         """What has to be undone, last first, less what the kernel takes along by itself."""
+        kept = {name for operation in self.operations for name in operation.keeps()}
         return tuple(
             operation
             for operation in reversed(self.operations)
-            if not any(operation.goes_with(other) for other in self.operations)
+            if kept.isdisjoint(operation.within())
         )

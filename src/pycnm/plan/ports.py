@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import attrs
 from netaddr import IPAddress
 
@@ -35,12 +37,15 @@ class FreshFlows(Operation):
 
     Attributes:
         address: the sandbox's address; or the host's, with `port`.
+        target: with `port`, the sandbox's address that it leads to: forgetting
+            all flows of that forgets these as well.
         before: also forget when the operation is done, not only when undone.
     """
 
     address: str
     protocol: str = ""
     port: int = 0
+    target: str = ""
     before: bool = False
 
     def __str__(self) -> str:
@@ -48,6 +53,14 @@ class FreshFlows(Operation):
         if self.port:
             command = f"conntrack -D -p {self.protocol} --orig-port-dst {self.port}"
         return command if self.before else f"# when it goes: {command}"
+
+    def keeps(self) -> tuple[Hashable, ...]:
+        """Nothing for a port; for an address, the flows of its ports."""
+        return () if self.port else (("flows", self.address),)
+
+    def within(self) -> tuple[Hashable, ...]:
+        """For a port, the flows of the address that it leads to."""
+        return (("flows", self.target),) if self.port else ()
 
     def do(self, session: Session) -> None:
         """Forget what began before, where that matters."""

@@ -6,6 +6,8 @@ it: small, printable, undoable.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import attrs
 
 from pycnm.nft import ruleset
@@ -48,6 +50,10 @@ class GuardTable(Operation):
         """The table itself."""
         return Table("netdev", self.table, comment=self.owner)
 
+    def keeps(self) -> tuple[Hashable, ...]:
+        """The guards in it."""
+        return (("guards", self.table),)
+
 
 @attrs.frozen
 class Guard(Operation):
@@ -68,9 +74,9 @@ class Guard(Operation):
         objects = ruleset.guard(self.table, self.port, self.mac, self.ipv4, self.ipv6)
         return "\n".join(f"nft {quoted(f'add {item}')}" for item in objects)
 
-    def goes_with(self, other: Operation) -> bool:
-        """Gone with the network's table."""
-        return isinstance(other, GuardTable) and other.table == self.table
+    def within(self) -> tuple[Hashable, ...]:
+        """The network's table."""
+        return (("guards", self.table),)
 
 
 @attrs.frozen
