@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import socket
 import struct
 from typing import Any, NamedTuple, Self
@@ -48,25 +49,41 @@ class Port(NamedTuple):
     def hold(self) -> socket.socket:
         """A socket bound to the port.
 
+        Nothing redirects what a program of the host sends to ::1.  So an IPv6
+        port for TCP is bound and not listened on, where that holds it: whoever
+        tries ::1 first, as for "localhost", is refused at once and goes on to
+        127.0.0.1.
+
         Source:
             socket(7), "SO_ATTACH_FILTER"; bind(2); ipv6(7), "IPV6_V6ONLY".
 
         Raises:
             OSError: EADDRINUSE and whatever else bind(2) knows.
         """
+        if self.protocol == "tcp" and ":" in self.address:
+            try:
+                return self._bind(listen=False)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                # Perhaps only connections that linger are in the way.
+        return self._bind(listen=True)
+
+    def _bind(self, *, listen: bool) -> socket.socket:
         kind, protocol = _KINDS[self.protocol]
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
         holder = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
         try:
             if family == socket.AF_INET6:
                 holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if self.protocol == "tcp":
-                # Connections of a program that had the port before may linger.
+            if self.protocol == "tcp" and listen:
+                # Connections of a program that had the port before may linger;
+                # who listens keeps all others off even so.
                 holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             # Before anything could come: no connection is ever accepted here.
             holder.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _FILTER)
             holder.bind((self.address, self.number))
-            if kind == socket.SOCK_STREAM:
+            if kind == socket.SOCK_STREAM and listen:
                 holder.listen(1)
         except BaseException:
             holder.close()
