@@ -82,7 +82,8 @@ def test_who_listens_comes_before_who_is_connected(sockets):
     assert found("tcp", "0.0.0.0", 8080) == {"76"}
 
 
-def test_sctp_has_a_table_of_its_own(tmp_path, sockets):
+@pytest.mark.usefixtures("sockets")
+def test_sctp_has_a_table_of_its_own(tmp_path):
     assert found("sctp", "0.0.0.0", 8080) == set()
     (tmp_path / "sctp").mkdir()
     (tmp_path / "sctp/eps").write_text(

@@ -11,6 +11,7 @@ import signal
 import socket
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -110,7 +111,8 @@ def request(verb, **more):
 def say(stream, line):
     data = b""
     with contextlib.suppress(ConnectionError):
-        stream.sendall(line)
+        with contextlib.suppress(BrokenPipeError):
+            stream.sendall(line)
         while not data.endswith(b"\n"):
             piece = stream.recv(1 << 16)
             if not piece:
@@ -377,13 +379,17 @@ def test_a_path_that_is_longer_than_a_socket_address(tmp_path):
 
 
 def test_nothing_is_left_open(tmp_path):
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     with Agent(tmp_path) as agent, agent.connect() as stream:
         assert say(stream, request("hello")) == {"asked": "hello"}
         assert peer(stream)[0] == os.getpid()
     with Place(tmp_path), pytest.raises(OSError, match="directory"):
         Place(tmp_path / "agent.lock")
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
+
+
+def descriptors():
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
 def test_sigterm_ends_it(tmp_path, monkeypatch):
