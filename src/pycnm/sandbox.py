@@ -95,14 +95,14 @@ class Sandbox:
 
     @property
     def hosts(self) -> str:
-        """The hosts(5) file that processes started in it see."""
+        """What /etc/hosts is to processes started in it."""
         row = self._row()
         with self._engine.reading() as reader:
             return files.hosts(reader, row, peers=self._dns)
 
     @property
     def resolv_conf(self) -> str:
-        """The resolv.conf(5) that processes started in it see."""
+        """What /etc/resolv.conf is to processes started in it."""
         return files.resolv_conf(self._row().spec)
 
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:

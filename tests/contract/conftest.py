@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from worlds import FakeWorld, LinuxWorld, become_a_machine  # noqa: E402
+from worlds import FakeWorld, LinuxWorld, become_a_machine
 
 ROOT = pytest.mark.skipif(
     os.geteuid() != 0, reason="needs CAP_SYS_ADMIN and CAP_NET_ADMIN for namespaces of its own"
@@ -23,7 +23,8 @@ def own_machine():
 
 
 @pytest.fixture
-def linux(own_machine, tmp_path):
+def linux(request, tmp_path):
+    request.getfixturevalue("own_machine")
     made = LinuxWorld(tmp_path)
     yield made
     made.close()

@@ -7,6 +7,7 @@ import pytest
 from pycnm.plan.links import (
     Address,
     Directory,
+    Hairpin,
     Link,
     Namespace,
     Route,
@@ -54,6 +55,11 @@ CASES = {
     ),
     "up": ((BRIDGE,), Up(HOST, "br0"), "br0 is down"),
     "lo-up": ((Namespace(BOX),), Up(BOX, "lo"), "lo is down"),
+    "hairpin": (
+        (BRIDGE, Namespace(BOX), VETH),
+        Hairpin(HOST, "veth0"),
+        "veth0 doesn't hairpin",
+    ),
     "address4": (
         (BRIDGE,),
         Address(HOST, "br0", "10.20.30.1/24"),
@@ -180,7 +186,7 @@ def test_do_and_undo(world, case):
 
 
 def test_attempts_do_the_same(world, case):
-    setup, operation, words = case
+    setup, operation, _ = case
     before = world.snapshot()
     world.kernel.attempt((), [*setup, operation])
     assert world.kernel.check([*setup, operation]) == []
@@ -192,7 +198,7 @@ def test_attempts_do_the_same(world, case):
 
 def test_all_at_once(world, case):
     """In one session, so that what was put off is seen by what comes after."""
-    setup, operation, words = case
+    setup, operation, _ = case
     before = world.snapshot()
     world.kernel.run((), [*setup, operation])
     assert world.kernel.check([*setup, operation]) == []
@@ -278,12 +284,14 @@ def test_the_differences_of_what_is_in_a_namespace_that_is_gone(world):
     gone = "/run/netns/gone"
     operations = [
         Up(gone, "eth0"),
+        Hairpin(gone, "eth0"),
         Address(gone, "eth0", "10.20.30.2/24"),
         Route(gone, "0.0.0.0/0", "10.20.30.1", "eth0"),
         Rule(gone, "10.20.30.2", 7),
         Sysctl(gone, "net.ipv4.ip_forward", "1"),
     ]
     assert [words for _, words in world.kernel.check(operations)] == [
+        "the interface eth0 is gone",
         "the interface eth0 is gone",
         "eth0 doesn't have the address 10.20.30.2/24",
         "the route to 0.0.0.0/0 via 10.20.30.1 dev eth0 is gone",
@@ -298,6 +306,8 @@ def test_the_differences_of_what_is_in_a_namespace_that_is_gone(world):
         Namespace("/run/netns/gone"),
         Link("/run/netns/gone", "br0", "bridge"),
         Up("/run/netns/gone", "eth0"),
+        Hairpin("/run/netns/gone", "eth0"),
+        Hairpin(HOST, "eth9"),
         Address("/run/netns/gone", "eth0", "10.20.30.2/24"),
         Route("/run/netns/gone", "0.0.0.0/0", "10.20.30.1", "eth0"),
         Rule("/run/netns/gone", "10.20.30.2", 7),

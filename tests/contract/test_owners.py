@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+import attrs
 import pytest
 
 from pycnm.errors import KernelError
@@ -97,7 +98,7 @@ def test_another_route_to_the_same_place(world):
     world.kernel.run((), UP)
     world.others_do(theirs)
     before = world.snapshot()
-    with pytest.raises(KernelError, match="another route to 198.51.100.0/24 is there"):
+    with pytest.raises(KernelError, match=r"another route to 198\.51\.100\.0/24 is there"):
         world.kernel.run((), [ours])
     assert world.settled(before)
     world.kernel.run([ours], ())
@@ -166,9 +167,10 @@ def test_a_port_of_a_program(world):
 # What is taken back after a failure
 
 
+DATA = (Entry("publish4", ("tcp", 80), ("10.20.30.2", 80)),)
 THERE_BEFORE = {
     "namespace": ((), Namespace(BOX)),
-    "entry": ((SKELETON,), Entry("publish4", ("tcp", 80), ("10.20.30.2", 80))),
+    "entry": ((SKELETON,), DATA[0]),
     "address": (UP, Address(HOST, "br0", "10.20.30.9/24")),
     "route": (UP, Route(HOST, "198.51.100.0/24", "10.20.30.2", "br0")),
     "rule": ((), Rule(HOST, "10.20.30.2", 7)),
@@ -183,14 +185,13 @@ def test_a_failure_takes_back_only_what_was_done(world, case):
     world.kernel.run((), setup)
     world.others_do(operation)
     before = world.snapshot()
-    done_too = (Link(HOST, "br7", "bridge", alias="cnm:seven"),)
-    for operations in ([operation, REFUSED], [*done_too, operation, REFUSED]):
-        if isinstance(operation, Entry):
-            # The kernel doesn't say whether an element was there already: the
-            # refusal comes with it.
-            operations = [Entry(operation.set, operation.key, ("10.20.30.3", 80)), *operations]
+    # The kernel doesn't say whether an element was there already: there the
+    # refusal comes with it.
+    other = [attrs.evolve(operation, data=("10.20.30.3", 80))] if operation in DATA else []
+    made = Link(HOST, "br7", "bridge", alias="cnm:seven")
+    for operations in ([operation, REFUSED], [made, operation, REFUSED]):
         with pytest.raises(KernelError):
-            world.kernel.run((), operations)
+            world.kernel.run((), [*other, *operations])
         assert world.settled(before)
 
 

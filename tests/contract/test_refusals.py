@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from pycnm.errors import AlreadyExistsError, KernelError, NotFoundError, PortInUseError
-from pycnm.plan.links import Address, Directory, Link, Namespace, Route, Sysctl, Up, Veth
+from pycnm.plan.links import Address, Directory, Hairpin, Link, Namespace, Route, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
 from pycnm.plan.rules import Entry, Guard, GuardTable, Skeleton
@@ -24,8 +24,8 @@ SKELETON = Skeleton("cnm:test")
 VXLAN = (("id", 7), ("dstport", 4789))
 
 
-def veth(name="veth0", master="br0", ns=BOX, peer="eth0", mac=MAC, mtu=0):
-    return Veth(HOST, name, master, ns, peer, mac, mtu=mtu, group=0x63, alias=f"cnm:{name}")
+def veth(name="veth0", *, ns=BOX, peer="eth0", mac=MAC, mtu=0):
+    return Veth(HOST, name, "br0", ns, peer, mac, mtu=mtu, group=0x63, alias=f"cnm:{name}")
 
 
 def route(destination, gateway, **more):
@@ -76,6 +76,8 @@ REFUSALS = {
     "veth-mtu-too-small": ((BRIDGE, Namespace(BOX)), veth(mtu=67), errno.EINVAL),
     "veth-mtu-too-big": ((BRIDGE, Namespace(BOX)), veth(mtu=65536), errno.EINVAL),
     "up-of-nothing": ((), Up(HOST, "eth9"), errno.ENODEV),
+    "hairpin-of-nothing": ((), Hairpin(HOST, "eth9"), errno.ENODEV),
+    "hairpin-of-no-port": ((BRIDGE,), Hairpin(HOST, "br0"), errno.EOPNOTSUPP),
     "address-on-nothing": ((), Address(HOST, "eth9", "10.20.30.1/24"), errno.ENODEV),
     "address-too-long": ((BRIDGE,), Address(HOST, "br0", "10.20.30.1/40"), errno.EINVAL),
     "address6-of-many": ((BRIDGE,), Address(HOST, "br0", "ff02::1/64"), errno.EADDRNOTAVAIL),
@@ -155,6 +157,7 @@ MISSING = {
     "link-born-elsewhere": Link(HOST, "x0", "vxlan", VXLAN, netns=GONE),
     "veth": veth(ns=GONE),
     "up": Up(GONE, "lo"),
+    "hairpin": Hairpin(GONE, "lo"),
     "address": Address(GONE, "lo", "10.20.30.1/24"),
     "route": Route(GONE, "0.0.0.0/0", "10.20.30.1", "lo"),
     "sysctl": Sysctl(GONE, "net.ipv4.ip_forward", "1", optional=True),

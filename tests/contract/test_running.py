@@ -272,4 +272,3 @@ def test_what_the_host_is_like(world):
     uplinks = world.kernel.uplinks()
     assert uplinks.forwards6
     assert not uplinks.not_forwarding6
-

@@ -17,6 +17,7 @@ from pycnm.kernel.linux import LinuxKernel
 from pycnm.plan.links import (
     Address,
     Directory,
+    Hairpin,
     Link,
     Namespace,
     Route,
@@ -155,8 +156,7 @@ class LinuxWorld:
 
     def _namespace(self, words):
         links = json.loads(self.shell(f"ip {words} -j -d link"))
-        names = {link["ifindex"]: link["ifname"] for link in links}
-        found = {"links": [_link(link, names) for link in links]}
+        found = {"links": [_link(link) for link in links]}
         for what in ("address", "route show table all", "-6 route show table all", "rule"):
             text = self.shell(f"ip {words} -j {what}")
             found[what] = without(json.loads(text), VOLATILE)
@@ -217,7 +217,7 @@ VOLATILE = {
 }
 
 
-def _link(link, names):
+def _link(link):
     """What of a link is the same each time it is made."""
     kind = link.get("linkinfo", {}).get("info_kind", "")
     kept = {key: link.get(key) for key in ("ifname", "mtu", "group", "ifalias", "master")}
@@ -237,29 +237,29 @@ def without(value, keys):
 
 def undoing(operation):
     """The command that takes an operation back."""
-    match operation:
-        case Namespace():
-            return f"ip netns del {Path(operation.path).name}"
-        case Directory():
-            return f"rmdir {operation.path}"
-        case Link():
-            return f"{ip(operation.netns or operation.ns)} link del {operation.name}"
-        case Veth():
-            return f"{ip(operation.ns)} link del {operation.name}"
-        case Up():
-            return f"{ip(operation.ns)} link set {operation.link} down"
-        case Address() | Route() | Rule():
-            return re.sub(" (address|route|rule) add ", r" \1 del ", str(operation))
-        case Sysctl():
-            key = operation.key.replace("/", ".")
-            return f"{inside(operation.ns)}sysctl -w {key}={operation.before}"
-        case Skeleton():
-            return "nft delete table inet cnm"
-        case GuardTable() | Entry():
-            return f"nft 'delete {operation.value.reference}'"
-        case Guard():
-            return f"nft 'delete chain netdev {operation.table} {operation.port}'"
-    raise NotImplementedError(operation)
+    return UNDOING[type(operation)](operation)
+
+
+def _deleting(operation):
+    return re.sub(" (address|route|rule) add ", r" \1 del ", str(operation))
+
+
+UNDOING = {
+    Namespace: lambda op: f"ip netns del {Path(op.path).name}",
+    Directory: lambda op: f"rmdir {op.path}",
+    Link: lambda op: f"{ip(op.netns or op.ns)} link del {op.name}",
+    Veth: lambda op: f"{ip(op.ns)} link del {op.name}",
+    Up: lambda op: f"{ip(op.ns)} link set {op.link} down",
+    Hairpin: lambda op: f"{op} off".replace("on off", "off"),
+    Address: _deleting,
+    Route: _deleting,
+    Rule: _deleting,
+    Sysctl: lambda op: f"{inside(op.ns)}sysctl -w {op.key.replace('/', '.')}={op.before}",
+    Skeleton: lambda _: "nft delete table inet cnm",
+    GuardTable: lambda op: f"nft 'delete {op.value.reference}'",
+    Entry: lambda op: f"nft 'delete {op.value.reference}'",
+    Guard: lambda op: f"nft 'delete chain netdev {op.table} {op.port}'",
+}
 
 
 def dismiss_agents(directory):

@@ -30,9 +30,17 @@ class Shell:
             "CNM_HOST": host.name,
         }
 
+    @contextlib.contextmanager
     def popen(self, *words, **options):
-        environment = self.environment | options.pop("env", {})
-        return subprocess.Popen([*self.argv, *words], env=environment, **options)
+        """A command that is there while the block is, and no longer, come what may."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        argv = [*self.argv, *words]
+        with subprocess.Popen(argv, env=self.environment, **{**pipes, **options}) as process:
+            try:
+                yield process
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
 
     def do(self, *words, text="", **options):
         """What becomes of a command, whatever it is."""
@@ -74,12 +82,11 @@ class Shell:
 
     @contextlib.contextmanager
     def running(self, *words):
-        """A command of `cnm run` or `exec` that has said it is up, and is ended afterwards."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with self.popen(*words, text=True, **pipes) as process:
+        """`cnm run` or `exec` of a command that says it is up, and is ended with the block."""
+        with self.popen(*words, stdin=subprocess.PIPE) as process:
+            line = process.stdout.readline()
+            assert line == "up\n", (line, process.stderr.read())
             try:
-                line = process.stdout.readline()
-                assert line == "up\n", (line, process.stderr.read())
                 yield process
             finally:
-                process.kill()
+                process.terminate()

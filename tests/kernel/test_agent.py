@@ -195,10 +195,12 @@ def test_who_tries_localhost_by_ipv6_first_is_refused_at_once(ports, host):
 
 def test_connections_that_linger_are_not_in_the_way(ports, host):
     def serve_one_and_hang_up():
-        with socket.create_server(("::", 8080), family=socket.AF_INET6) as server:
-            with socket.create_connection(("::1", 8080)) as caller:
-                server.accept()[0].close()
-                caller.recv(1)
+        with (
+            socket.create_server(("::", 8080), family=socket.AF_INET6) as server,
+            socket.create_connection(("::1", 8080)) as caller,
+        ):
+            server.accept()[0].close()
+            caller.recv(1)
 
     host.do(serve_one_and_hang_up)
     assert "8080" in host.run("ss", "-6tan", "state", "time-wait")
@@ -456,7 +458,7 @@ def test_a_second_one_ends_at_once(ports, home, host):
     ports.hold("8080/tcp")
     first = ports.agent()
     read, write = os.pipe()
-    with open(read, "rb") as ready:  # noqa: PTH123 - a descriptor
+    with open(read, "rb") as ready:
         done = host.do(lambda: launch(home, "--ready-fd", str(write), pass_fds=[write]))
         os.close(write)
         assert ready.read() == client.READY

@@ -19,12 +19,12 @@ from typing import Any
 
 import attrs
 import pytest
-from topology import RUN_NETNS, Place, ask_again, inside, until
+from topology import RUN_NETNS, Place, ask_again, differences, inside, until
 
 import pycnm
 
 POINTS = 3
-ZYGOTE = '''
+ZYGOTE = """
 import itertools, os, signal, sys, threading
 import pycnm
 
@@ -69,7 +69,7 @@ for line in sys.stdin:
     os.close(told)
     _, status = os.waitpid(child, 0)
     print(status, calls, flush=True)
-'''
+"""
 
 
 @attrs.frozen
@@ -148,9 +148,7 @@ VERBS = {
         lambda cnm: ports(cnm) == 3,
         f"{NET}{BOX}net.connect(box, {PORT})",
     ),
-    "rename": Verb(
-        "cnm.network('n').rename('m')", lambda cnm: has(cnm, "networks", "m"), PAIR
-    ),
+    "rename": Verb("cnm.network('n').rename('m')", lambda cnm: has(cnm, "networks", "m"), PAIR),
 }
 
 
@@ -218,7 +216,7 @@ class Trial:
     def settle(self, wanted):
         """Wait for what the kernel may take a moment to bring about."""
         until(lambda: self.look() == wanted)
-        assert self.look() == wanted
+        assert list(differences(self.look(), wanted)) == []
 
     def prepare(self):
         """Bring about what has to be there first; return how that looks."""

@@ -115,7 +115,10 @@ def test_after_disconnect_there_is_no_trace_of_it(cnm, c2, blue, host, outside):
         host.run("bridge", "fdb"),
         *(inside(box).run("ip", "-d", "address") for box in (c2, c3)),
         *(inside(box).run("ip", "route", "show", "table", "all") for box in (c2, c3)),
-        *(box.run(["cat", "/etc/hosts"], capture_output=True, text=True).stdout for box in (c2, c3)),
+        *(
+            box.run(["cat", "/etc/hosts"], capture_output=True, text=True).stdout
+            for box in (c2, c3)
+        ),
         str(blue.inspect()),
         str(c2.inspect()),
     ]

@@ -61,6 +61,20 @@ def within(path, work):
     return result
 
 
+def differences(now, before, path=""):
+    """What differs between two nested values, by the way to it."""
+    if isinstance(now, dict) and isinstance(before, dict):
+        for key in {**before, **now}:
+            yield from differences(now.get(key), before.get(key), f"{path}/{key}")
+    elif isinstance(now, list) and isinstance(before, list):
+        more = [item for item in now if item not in before]
+        less = [item for item in before if item not in now]
+        yield from (f"{path}: + {item}" for item in more)
+        yield from (f"{path}: - {item}" for item in less)
+    elif now != before:
+        yield f"{path}: {before!r} -> {now!r}"
+
+
 def until(question, patience=PATIENCE):
     """The first true answer to `question`, or the last one when patience is at an end."""
     deadline = time.monotonic() + patience
@@ -131,10 +145,6 @@ class Place:
         shown = self.ip(f"-{family}", "route", "show", "table", table)
         return [{key: value for key, value in each.items() if key not in dull} for each in shown]
 
-    def ruleset(self):
-        """The nft ruleset as plain values: no handles, no counters, sets in order."""
-        return _plain_rules(json.loads(self.run("nft", "-s", "-j", "list", "ruleset"))["nftables"])
-
     def tables(self):
         """Family and name of every nft table."""
         shown = json.loads(self.run("nft", "-j", "list", "tables"))["nftables"]
@@ -149,7 +159,11 @@ class Place:
 
         def write():
             for key, value in values.items():
-                Path("/proc/sys", key.replace("__", "/")).write_text(str(value))
+                *folders, name = key.split("__")
+                path = Path("/proc/sys", *folders, name)
+                if not path.exists():
+                    path = path.with_name(name.replace("_", "-"))
+                path.write_text(str(value))
 
         self.do(write)
 
@@ -183,21 +197,37 @@ class Place:
 
     def picture(self):
         """Everything here that networks could have changed."""
-        shown = self.ip("address")
-        return {
-            "addresses": {
-                link["ifname"]: sorted(
-                    info["local"] for info in link["addr_info"] if "local" in info
-                )
-                for link in shown
-                if link
-            },
-            "routes": [self.routes(family, "all") for family in (4, 6)],
-            "policy": [self.ip(f"-{family}", "rule") for family in (4, 6)],
-            "ruleset": self.ruleset(),
-            "settings": self.settings(),
-            "bound": self.bound(),
+        commands = {
+            "ruleset": "nft -s -j list ruleset",
+            "addresses": "ip -j address",
+            **{f"routes{n}": f"ip -j -{n} route show table all" for n in (4, 6)},
+            **{f"policy{n}": f"ip -j -{n} rule" for n in (4, 6)},
         }
+        found = self._outputs(commands)
+        found["ruleset"] = _plain_rules(found["ruleset"]["nftables"])
+        found["addresses"] = {
+            link["ifname"]: sorted(info["local"] for info in link["addr_info"])
+            for link in found["addresses"]
+        }
+        # The order of routes to one destination is that of their making.
+        for n in (4, 6):
+            found[f"routes{n}"] = sorted(map(_plain_route, found[f"routes{n}"]))
+        return {**found, "settings": self.settings(), "bound": self.bound()}
+
+    def _outputs(self, commands):
+        """What programs print as JSON, all started before the first is waited for."""
+
+        def start():
+            return {
+                key: subprocess.Popen(command.split(), stdout=subprocess.PIPE)
+                for key, command in commands.items()
+            }
+
+        outputs = {}
+        for key, process in self.do(start).items():
+            outputs[key] = json.loads(process.communicate()[0] or "[]")
+            assert process.returncode == 0, commands[key]
+        return outputs
 
     def route(self, *routes):
         """Routes such as `default via 192.0.2.1`."""
@@ -273,7 +303,7 @@ class Capture:
 
     def read(self, stream):
         for line in stream:
-            self.lines.append(line)  # noqa: PERF402 - one by one, as they come
+            self.lines.append(line)
 
     def find(self, pattern, patience=PATIENCE):
         """The match of a regular expression in the first line that has one."""
@@ -420,6 +450,11 @@ def inside(sandbox):
 
 def _address(text, interface):
     return f"address add {text} dev {interface}" + " nodad" * (":" in text)
+
+
+def _plain_route(route):
+    dull = {"flags", "metric", "pref", "expires"}
+    return json.dumps({key: value for key, value in route.items() if key not in dull})
 
 
 def _plain_rules(items):

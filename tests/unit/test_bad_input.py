@@ -51,7 +51,7 @@ BAD_NAMES: list[Any] = [
     7,
     b"bytes",
     ["list"],
-    object(),
+    object,
 ]
 BAD_SUBNETS: list[Any] = [
     "",
@@ -93,7 +93,7 @@ BAD_ADDRESSES: list[Any] = [
     "fe80::1%eth0",
     300,
     4.5,
-    object(),
+    object,
     b"\x0a\x14\x1e\x04",
 ]
 BAD_PORTS: list[Any] = [
@@ -119,7 +119,7 @@ BAD_PORTS: list[Any] = [
     "８０",
     80.5,
     None,
-    object(),
+    object,
     {"host_port": 80},
 ]
 

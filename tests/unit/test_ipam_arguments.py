@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 LOCAL = "LocalDefault"
 
-NOT_TEXT = [0, -1, 1 << 200, 1.5, True, b"10.0.0.0/8", [], {}, object(), Ellipsis]
+NOT_TEXT = [0, -1, 1 << 200, 1.5, True, b"10.0.0.0/8", [], {}, object, Ellipsis]
 BAD_TEXT = [
     "",
     " ",
     "\x00",
     "10.0.0.0/8\x00",
     "\x0010.0.0.0/8",
-    "10.0.0.0/８",  # noqa: RUF001 - a digit, but not an ASCII one
+    "10.0.0.0/８",
     "10.0.0.0/-1",
     "10.0.0.0/+8",
     "10.0.0.0/ 8",

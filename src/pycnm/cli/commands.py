@@ -311,11 +311,16 @@ ROOT = Group(
         _EXEC,
         Command(
             "explain",
-            "Show what the kernel holds for an object, as the commands a person would have typed",
+            "Show what the kernel holds for an object, as commands to type",
             "pycnm.cli.keeping:explain",
             "cnm explain my_bridge",
             (
-                Operand("KIND", words=("network", "sandbox", "endpoint"), optional=True),
+                Operand(
+                    "KIND",
+                    Known.OBJECTS,
+                    words=("network", "sandbox", "endpoint"),
+                    optional=True,
+                ),
                 Operand("NAME", Known.OBJECTS),
             ),
             details="KIND is network, sandbox or endpoint; without it, NAME is a network or a "

@@ -74,6 +74,8 @@ def _object(cnm: Controller, kind: str, name: str) -> Network | Sandbox | Endpoi
             f"no network and no sandbox is called {name}; `cnm network ls` and `cnm sandbox ls` "
             "show those there are"
         )
+    # A name of the one may happen to begin an id of the other.
+    found = [each for each in found if name in {each.name, each.id}] or found
     if len(found) > 1:
         raise InvalidArgumentError(
             f"{name} is a network and a sandbox; write `cnm explain network {name}` or "

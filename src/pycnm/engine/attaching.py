@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -61,6 +62,40 @@ def attempt(
             )
         except Escalate:
             facts = engine.kernel.facts()
+
+
+class _Moved(Exception):  # noqa: N818 - look again
+    """The endpoint left its sandbox, or joined one, since it was looked up."""
+
+
+def _attempt_on(
+    engine: Engine,
+    verb: str,
+    endpoint: str,
+    decide: Callable[[Decision, NetworkRow, EndpointRow, HostFacts | None], None],
+    *,
+    forward: bool = False,
+) -> None:
+    """Carry out a change to an endpoint, under the locks of where it is.
+
+    `decide` gets its network and itself as they are under these locks.
+    """
+    while True:
+        with engine.reading() as reader:
+            found = records.endpoint(reader, endpoint)
+
+        def decide_there(
+            decision: Decision, facts: HostFacts | None, found: EndpointRow = found
+        ) -> None:
+            row = records.network_by_number(decision.tx, found.network)
+            now = records.endpoint(decision.tx, endpoint)
+            if now.sandbox != found.sandbox:
+                raise _Moved
+            decide(decision, row, now, facts)
+
+        with contextlib.suppress(_Moved):
+            attempt(engine, verb, found.network, found.sandbox, decide_there, forward=forward)
+            return
 
 
 def create(engine: Engine, network: str, request: EndpointRequest) -> str:
@@ -163,12 +198,10 @@ def join(engine: Engine, endpoint: str, sandbox: str, interface: str | None = No
 
 def leave(engine: Engine, endpoint: str) -> None:
     """Take an endpoint out of its sandbox; it keeps its addresses."""
-    with engine.reading() as reader:
-        found = records.endpoint(reader, endpoint)
 
-    def decide(decision: Decision, facts: HostFacts | None) -> None:
-        row = records.network_by_number(decision.tx, found.network)
-        now = records.endpoint(decision.tx, endpoint)
+    def decide(
+        decision: Decision, row: NetworkRow, now: EndpointRow, facts: HostFacts | None
+    ) -> None:
         if now.sandbox is None:
             raise NotFoundError(
                 f"endpoint {now.spec.name} isn't joined to a sandbox; join it first"
@@ -187,7 +220,7 @@ def leave(engine: Engine, endpoint: str) -> None:
         adjust(engine, decision, row, before, facts)
         detach(decision, now)
 
-    attempt(engine, "leave", found.network, found.sandbox, decide)
+    _attempt_on(engine, "leave", endpoint, decide)
 
 
 def delete(engine: Engine, endpoint: str, *, force: bool = False) -> None:
@@ -196,12 +229,10 @@ def delete(engine: Engine, endpoint: str, *, force: bool = False) -> None:
     Raises:
         InUseError: it is joined to a sandbox, and `force` isn't set.
     """
-    with engine.reading() as reader:
-        found = records.endpoint(reader, endpoint)
 
-    def decide(decision: Decision, facts: HostFacts | None) -> None:
-        row = records.network_by_number(decision.tx, found.network)
-        now = records.endpoint(decision.tx, endpoint)
+    def decide(
+        decision: Decision, row: NetworkRow, now: EndpointRow, facts: HostFacts | None
+    ) -> None:
         if now.sandbox is not None and not force:
             raise InUseError(
                 f"endpoint with name {now.spec.name} id {now.spec.id[:12]} has active containers; "
@@ -212,7 +243,7 @@ def delete(engine: Engine, endpoint: str, *, force: bool = False) -> None:
         adjust(engine, decision, row, before, facts)
         detach(decision, now)
 
-    attempt(engine, "disconnect", found.network, found.sandbox, decide, forward=True)
+    _attempt_on(engine, "disconnect", endpoint, decide, forward=True)
 
 
 def retire(decision: Decision, row: EndpointRow) -> None:
@@ -234,13 +265,11 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
     Raises:
         PortInUseError: one is taken; none of them was published.
     """
-    with engine.reading() as reader:
-        found = records.endpoint(reader, endpoint)
 
     def choose(avoid: Sequence[int]) -> None:
-        def decide(decision: Decision, facts: HostFacts | None) -> None:
-            row = records.network_by_number(decision.tx, found.network)
-            now = records.endpoint(decision.tx, endpoint)
+        def decide(
+            decision: Decision, row: NetworkRow, now: EndpointRow, facts: HostFacts | None
+        ) -> None:
             if now.sandbox is None:
                 raise NotFoundError(
                     f"endpoint {now.spec.name} isn't joined to a sandbox; join it, then publish"
@@ -255,19 +284,17 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
             plan = publishing.plan(driver, row.spec, now.spec, bindings, whole=first)
             decision.add(now.spec.id, plan)
 
-        attempt(engine, "publish", found.network, found.sandbox, decide)
+        _attempt_on(engine, "publish", endpoint, decide)
 
     _with_other_ports(specs, choose)
 
 
 def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
     """Publish ports no longer, live."""
-    with engine.reading() as reader:
-        found = records.endpoint(reader, endpoint)
 
-    def decide(decision: Decision, facts: HostFacts | None) -> None:
-        row = records.network_by_number(decision.tx, found.network)
-        now = records.endpoint(decision.tx, endpoint)
+    def decide(
+        decision: Decision, row: NetworkRow, now: EndpointRow, facts: HostFacts | None
+    ) -> None:
         before = use_of(decision, row.number)
         bindings = records.bindings(decision.tx, now.number)
         gone = [b for spec in specs for b in publishing.matching(bindings, spec, now)]
@@ -277,7 +304,7 @@ def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
         ports = publishing.plan(engine.driver(row.spec), row.spec, now.spec, gone, whole=last)
         decision.drop_some(now.spec.id, ports)
 
-    attempt(engine, "unpublish", found.network, found.sandbox, decide, forward=True)
+    _attempt_on(engine, "unpublish", endpoint, decide, forward=True)
 
 
 def _with_other_ports(specs: Sequence[PortSpec], choose: Callable[[Sequence[int]], T]) -> T:

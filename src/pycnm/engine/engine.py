@@ -24,7 +24,7 @@ from pycnm.ipam.ledger import Ledger
 from pycnm.plan.operation import Operation
 from pycnm.spec.objects import EndpointSpec, NetworkSpec
 from pycnm.store.database import Database, Transaction
-from pycnm.store.locks import Lock, Locks
+from pycnm.store.locks import Held, Lock, Locks
 from pycnm.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -121,9 +121,15 @@ class Engine:
             CNMError: it could not be; nothing is left of it.
         """
         wanted = list(locks)
+        stuck: set[int] = set()
         while True:
             try:
-                return self._carry_out(verb, wanted, decide, forward=forward, durable=durable)
+                with self.locks.hold(wanted) as held:
+                    if set(self._orphans()) <= stuck:
+                        return self._carry_out(verb, held, decide, forward=forward, durable=durable)
+                # Somebody died, perhaps over what this change is about.
+                self.recover()
+                stuck.update(self._orphans())
             except records.Pending as pending:
                 # Somebody is at work on it: wait for the end, then look again.
                 with self.locks.hold([pending.lock]), self.db.read() as reader:
@@ -154,7 +160,7 @@ class Engine:
     def _carry_out(
         self,
         verb: str,
-        locks: Iterable[Lock],
+        held: Held,
         decide: Callable[[Decision], T],
         *,
         forward: bool,
@@ -162,29 +168,28 @@ class Engine:
     ) -> T:
         # Before the transaction: a child of fork(2) has to write to become one.
         maker = self.maker
-        with self.locks.hold(locks) as held:
-            with self.db.write(durable=durable) as tx:
-                decision = Decision(tx, _begin(tx, maker, verb, forward=forward), held)
-                result = decide(decision)
-                undo, do = decision.undo, decision.do
-                if not undo and not do:
-                    self.settle(tx, decision.change, done=True)
-                    return result
-            try:
-                if forward:
-                    self.kernel.attempt(undo, do)
-                else:
-                    self.kernel.run(undo, do)
-            except BaseException as error:
-                self._forget(decision.change, error)
-                raise
-            try:
-                with self.db.write() as tx:
-                    self.settle(tx, decision.change, done=True)
-            except BaseException as error:
-                if not forward:
-                    self._take_it_back(undo, do, error)
-                raise
+        with self.db.write(durable=durable) as tx:
+            decision = Decision(tx, _begin(tx, maker, verb, forward=forward), held)
+            result = decide(decision)
+            undo, do = decision.undo, decision.do
+            if not undo and not do:
+                self.settle(tx, decision.change, done=True)
+                return result
+        try:
+            if forward:
+                self.kernel.attempt(undo, do)
+            else:
+                self.kernel.run(undo, do)
+        except BaseException as error:
+            self._forget(decision.change, error)
+            raise
+        try:
+            with self.db.write() as tx:
+                self.settle(tx, decision.change, done=True)
+        except BaseException as error:
+            if not forward:
+                self._take_it_back(undo, do, error)
+            raise
         return result
 
     def _forget(self, change: int, error: BaseException) -> None:
@@ -274,9 +279,7 @@ class Engine:
 
         What was being made is unmade; what was being deleted is deleted.
         """
-        with self.db.read() as reader:
-            pending = reader.execute("SELECT id, maker FROM changes").fetchall()
-        if not any(not self.locks.is_alive(maker) for _, maker in pending):
+        if not self._orphans():
             return []
         troubles = []
         with self.locks.hold([Lock.recovery()]):
@@ -288,9 +291,20 @@ class Engine:
         return troubles
 
     def _orphans(self) -> list[int]:
+        """Pending changes whose makers are dead, in the order to settle them.
+
+        The newest first, but what was being made before what was being deleted:
+        it may be on it.
+        """
         with self.db.read() as reader:
-            rows = reader.execute("SELECT id, maker FROM changes ORDER BY id DESC").fetchall()
-        return [change for change, maker in rows if not self.locks.is_alive(maker)]
+            rows = reader.execute(
+                "SELECT id, maker FROM changes ORDER BY forward, id DESC"
+            ).fetchall()
+        return [
+            change
+            for change, maker in rows
+            if maker != self._maker and not self.locks.is_alive(maker)
+        ]
 
     def _take_back(self, change: int) -> None:
         with self.db.read() as reader:

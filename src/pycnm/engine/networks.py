@@ -253,10 +253,25 @@ def delete(engine: Engine, reference: str, *, force: bool = False) -> None:
     """
     with engine.reading() as reader:
         number = records.network(reader, reference).number
-        inside = records.endpoints_of_network(reader, number)
+    while True:
+        with engine.reading() as reader:
+            boxes = _sandboxes(records.endpoints_of_network(reader, number)) if force else set()
+        with contextlib.suppress(_Joined):
+            _delete(engine, number, boxes, force=force)
+            return
+
+
+class _Joined(Exception):  # noqa: N818 - look again
+    """Another sandbox came to the network since those on it were looked up."""
+
+
+def _sandboxes(endpoints: Sequence[EndpointRow]) -> set[int]:
+    return {row.sandbox for row in endpoints if row.sandbox is not None}
+
+
+def _delete(engine: Engine, number: int, boxes: set[int], *, force: bool) -> None:
     locks = [Lock.host(exclusive=True), Lock.network(number, exclusive=True)]
-    if force:
-        locks += [Lock.sandbox(row.sandbox) for row in inside if row.sandbox is not None]
+    locks += [Lock.sandbox(box) for box in boxes]
 
     def decide(decision: Decision) -> None:
         row = records.network_by_number(decision.tx, number)
@@ -265,6 +280,8 @@ def delete(engine: Engine, reference: str, *, force: bool = False) -> None:
         active = [endpoint for endpoint in endpoints if not endpoint.spec.kept]
         if active and not force:
             raise InUseError(_active(row.spec.name, active))
+        if not _sandboxes(endpoints) <= boxes:
+            raise _Joined
         for endpoint in endpoints:
             retire(decision, endpoint)
         unrealise(decision, row)

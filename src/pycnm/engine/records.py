@@ -4,17 +4,74 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from netaddr import IPAddress, IPNetwork
+from netaddr import AddrFormatError, IPAddress, IPNetwork
 
-from pycnm.errors import InvalidArgumentError, NotFoundError
+from pycnm.errors import InvalidArgumentError, NotFoundError, StoreError
 from pycnm.spec import names
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
 from pycnm.spec.ports import PortBinding
 from pycnm.store.locks import Lock
 
 Reader = sqlite3.Connection
+Spec = TypeVar("Spec", NetworkSpec, SandboxSpec, EndpointSpec)
+SPECS: dict[str, type[NetworkSpec | SandboxSpec | EndpointSpec]] = {
+    "networks": NetworkSpec,
+    "sandboxes": SandboxSpec,
+    "endpoints": EndpointSpec,
+}
+
+
+class UnreadableError(StoreError):
+    """A row is damaged.
+
+    Where several are asked for and nothing is decided, it is passed over; a
+    change sets it aside (`pycnm.engine.quarantine`) and looks again.
+    """
+
+    def __init__(self, table: str, number: int, reason: object) -> None:
+        self.table, self.number, self.reason = table, number, str(reason)
+        super().__init__(
+            f"a record is damaged, row {number} of {table}: {reason}; "
+            "`cnm check` sets it aside, so that everything else works"
+        )
+
+
+# What every row is read with: `read` needs the first four.
+_COLUMNS = "number, id, name, spec"
+
+
+def read(cls: type[Spec], table: str, row: tuple[Any, ...]) -> Spec:
+    """The specification in a row that begins with `_COLUMNS`.
+
+    Raises:
+        UnreadableError: it is damaged.
+    """
+    number, identity, name, text = row[:4]
+    try:
+        spec = cls.from_json(text)
+    except StoreError as error:
+        raise UnreadableError(table, number, error) from error
+    if (spec.id, spec.name) != (identity, name):
+        raise UnreadableError(table, number, f"it calls itself {spec.name!r}, and isn't {name!r}")
+    return spec
+
+
+def readable(
+    reader: Reader, cls: type[Spec], table: str, rows: Iterable[tuple[Any, ...]]
+) -> Iterator[tuple[Spec, tuple[Any, ...]]]:
+    """Each specification with its row; damaged ones are passed over, but not in a change.
+
+    Raises:
+        UnreadableError: one is damaged, and this is a change.
+    """
+    for row in rows:
+        try:
+            yield read(cls, table, row), row
+        except UnreadableError:
+            if reader.in_transaction:
+                raise
 
 
 class NetworkRow(NamedTuple):
@@ -41,8 +98,8 @@ class EndpointRow(NamedTuple):
     sandbox: int | None
 
 
-def lookup(reader: Reader, table: str, what: str, reference: object) -> tuple[int, str]:
-    """Number and specification of what goes by a full id, a name, or a unique id prefix.
+def lookup(reader: Reader, table: str, what: str, reference: object) -> tuple[Any, ...]:
+    """The row of what goes by a full id, a name, or a unique id prefix.
 
     Raises:
         NotFoundError: nothing does.
@@ -50,16 +107,17 @@ def lookup(reader: Reader, table: str, what: str, reference: object) -> tuple[in
     """
     text = names.reference(reference, what)
     for column in ("id", "name"):
-        row = reader.execute(
-            f"SELECT number, spec FROM {table} WHERE {column} = ? AND leaving IS NULL",  # noqa: S608
+        row: tuple[Any, ...] | None = reader.execute(
+            f"SELECT {_COLUMNS} FROM {table} WHERE {column} = ? AND leaving IS NULL",  # noqa: S608
             (text,),
         ).fetchone()
         if row:
-            return row[0], row[1]
-    found: list[tuple[int, str]] = []
+            return row
+    found: list[tuple[Any, ...]] = []
     if names.is_id_prefix(text):
         found = reader.execute(
-            f"SELECT number, spec FROM {table} WHERE id >= ? AND id < ? AND leaving IS NULL",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM {table} "  # noqa: S608
+            "WHERE id >= ? AND id < ? AND leaving IS NULL",
             (text, text + "g"),
         ).fetchmany(2)
     if len(found) > 1:
@@ -74,14 +132,14 @@ def lookup(reader: Reader, table: str, what: str, reference: object) -> tuple[in
 
 def network(reader: Reader, reference: object) -> NetworkRow:
     """The network that a name, id or id prefix means."""
-    number, spec = lookup(reader, "networks", "network", reference)
-    return NetworkRow(number, NetworkSpec.from_json(spec))
+    row = lookup(reader, "networks", "network", reference)
+    return NetworkRow(row[0], read(NetworkSpec, "networks", row))
 
 
 def sandbox(reader: Reader, reference: object) -> SandboxRow:
     """The sandbox that a name, id or id prefix means."""
-    number, spec = lookup(reader, "sandboxes", "sandbox", reference)
-    return SandboxRow(number, SandboxSpec.from_json(spec), used=False)
+    row = lookup(reader, "sandboxes", "sandbox", reference)
+    return SandboxRow(row[0], read(SandboxSpec, "sandboxes", row), used=False)
 
 
 class Abandoned(Exception):  # noqa: N818 - not an error: recover, and look again
@@ -142,8 +200,8 @@ def sandbox_by_number(reader: Reader, number: int) -> SandboxRow:
         NotFoundError: it is gone.
         Abandoned: its maker died over it.
     """
-    spec, used = _current(reader, "sandboxes", "spec, used", "sandbox", number)
-    return SandboxRow(number, SandboxSpec.from_json(spec), bool(used))
+    row = _current(reader, "sandboxes", f"{_COLUMNS}, used", "sandbox", number)
+    return SandboxRow(number, read(SandboxSpec, "sandboxes", row), bool(row[-1]))
 
 
 def network_by_number(reader: Reader, number: int) -> NetworkRow:
@@ -153,14 +211,17 @@ def network_by_number(reader: Reader, number: int) -> NetworkRow:
         NotFoundError: it is gone.
         Abandoned: its maker died over it.
     """
-    (spec,) = _current(reader, "networks", "spec", "network", number)
-    return NetworkRow(number, NetworkSpec.from_json(spec))
+    row = _current(reader, "networks", _COLUMNS, "network", number)
+    return NetworkRow(number, read(NetworkSpec, "networks", row))
 
 
 def sandbox_row(reader: Reader, number: int) -> SandboxRow | None:
     """The sandbox of a row, pending or not; None if it is gone."""
-    row = reader.execute("SELECT spec, used FROM sandboxes WHERE number = ?", (number,)).fetchone()
-    return SandboxRow(number, SandboxSpec.from_json(row[0]), bool(row[1])) if row else None
+    row = reader.execute(
+        f"SELECT {_COLUMNS}, used FROM sandboxes WHERE number = ?",  # noqa: S608
+        (number,),
+    ).fetchone()
+    return SandboxRow(number, read(SandboxSpec, "sandboxes", row), bool(row[-1])) if row else None
 
 
 def block(subnet: IPNetwork) -> tuple[int, bytes, bytes]:
@@ -175,7 +236,8 @@ def neighbours(
     """The networks that share a device of the same driver, or part of a subnet."""
     rows = set(
         reader.execute(
-            "SELECT number, spec FROM networks WHERE driver = ? AND device = ? AND device <> ''",
+            f"SELECT {_COLUMNS} FROM networks "  # noqa: S608
+            "WHERE driver = ? AND device = ? AND device <> ''",
             (driver, device),
         )
     )
@@ -183,46 +245,56 @@ def neighbours(
         version, first, last = block(subnet)
         rows |= set(
             reader.execute(
-                "SELECT n.number, n.spec FROM subnets s JOIN networks n ON n.number = s.network "
+                "SELECT n.number, n.id, n.name, n.spec "
+                "FROM subnets s JOIN networks n ON n.number = s.network "
                 "WHERE s.version = ? AND s.first <= ? AND s.last >= ?",
                 (version, last, first),
             )
         )
-    return [NetworkSpec.from_json(spec) for _, spec in sorted(rows)]
+    return [spec for spec, _ in readable(reader, NetworkSpec, "networks", sorted(rows))]
 
 
 def network_spec(reader: Reader, number: int) -> NetworkSpec:
     """The specification in a row, pending or not."""
-    (spec,) = reader.execute("SELECT spec FROM networks WHERE number = ?", (number,)).fetchone()
-    return NetworkSpec.from_json(spec)
+    row = reader.execute(
+        f"SELECT {_COLUMNS} FROM networks WHERE number = ?",  # noqa: S608
+        (number,),
+    ).fetchone()
+    return read(NetworkSpec, "networks", row)
 
 
 def networks(reader: Reader) -> list[NetworkRow]:
     """All networks, as they were made."""
     rows = reader.execute(
-        "SELECT number, spec FROM networks "
+        f"SELECT {_COLUMNS} FROM networks "  # noqa: S608
         "WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
     ).fetchall()
-    return [NetworkRow(number, NetworkSpec.from_json(spec)) for number, spec in rows]
+    found = readable(reader, NetworkSpec, "networks", rows)
+    return [NetworkRow(row[0], spec) for spec, row in found]
 
 
 def sandboxes(reader: Reader) -> list[SandboxRow]:
     """All sandboxes, as they were made."""
     rows = reader.execute(
-        "SELECT number, spec, used FROM sandboxes "
+        f"SELECT {_COLUMNS}, used FROM sandboxes "  # noqa: S608
         "WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
     ).fetchall()
-    return [
-        SandboxRow(number, SandboxSpec.from_json(spec), bool(used)) for number, spec, used in rows
-    ]
+    found = readable(reader, SandboxSpec, "sandboxes", rows)
+    return [SandboxRow(row[0], spec, bool(row[-1])) for spec, row in found]
 
 
-_ENDPOINT = "SELECT number, spec, network, sandbox FROM endpoints WHERE leaving IS NULL AND "
+def _endpoint_rows(reader: Reader, condition: str, value: object) -> list[tuple[Any, ...]]:
+    return reader.execute(
+        f"SELECT {_COLUMNS}, network, sandbox FROM endpoints "  # noqa: S608
+        f"WHERE leaving IS NULL AND {condition} ORDER BY number",
+        (value,),
+    ).fetchall()
 
 
 def _endpoints(reader: Reader, condition: str, value: object) -> list[EndpointRow]:
-    rows = reader.execute(f"{_ENDPOINT}{condition} ORDER BY number", (value,)).fetchall()
-    return [EndpointRow(n, EndpointSpec.from_json(spec), net, box) for n, spec, net, box in rows]
+    rows = _endpoint_rows(reader, condition, value)
+    found = readable(reader, EndpointSpec, "endpoints", rows)
+    return [EndpointRow(row[0], spec, *row[-2:]) for spec, row in found]
 
 
 def endpoint(reader: Reader, endpoint_id: str) -> EndpointRow:
@@ -231,8 +303,8 @@ def endpoint(reader: Reader, endpoint_id: str) -> EndpointRow:
     Raises:
         NotFoundError: it is gone.
     """
-    for row in _endpoints(reader, "id = ?", endpoint_id):
-        return row
+    for row in _endpoint_rows(reader, "id = ?", endpoint_id):
+        return EndpointRow(row[0], read(EndpointSpec, "endpoints", row), *row[-2:])
     raise NotFoundError(f"endpoint {endpoint_id[:12]} not found; it was deleted")
 
 
@@ -264,14 +336,24 @@ def bindings(reader: Reader, endpoint_number: int) -> list[PortBinding]:
 
 
 def binding(protocol: str, address: str, port: int, target: str, target_port: int) -> PortBinding:
-    """A binding from the columns of its row."""
-    return PortBinding(
-        protocol=protocol,
-        host_address=IPAddress(address),
-        host_port=port,
-        address=IPAddress(target),
-        port=target_port,
-    )
+    """A binding from the columns of its row.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    try:
+        return PortBinding(
+            protocol=protocol,
+            host_address=IPAddress(address),
+            host_port=port,
+            address=IPAddress(target),
+            port=target_port,
+        )
+    except (InvalidArgumentError, AddrFormatError, ValueError) as error:
+        raise StoreError(
+            f"the record of port {address}:{port}/{protocol} is damaged: {error}; "
+            "`cnm check` sets it aside, so that everything else works"
+        ) from error
 
 
 def port_holder(reader: Reader, protocol: str, address: str, port: int) -> str:

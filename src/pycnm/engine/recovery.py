@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import attrs
@@ -72,9 +73,7 @@ def _reboot(engine: Engine) -> list[str]:
     """
     with engine.locks.hold([Lock.recovery(), Lock.host(exclusive=True)]):
         with engine.db.write(durable=True) as tx:
-            for table in ("operations", "ports"):
-                tx.execute(f"UPDATE {table} SET leaving = NULL WHERE leaving IS NOT NULL")  # noqa: S608
-                tx.execute(f"DELETE FROM {table} WHERE arriving IS NOT NULL")  # noqa: S608
+            _settle_all(engine, tx)
             tx.execute("DELETE FROM ports")
             rows = tx.execute("SELECT number, id, spec FROM endpoints").fetchall()
             for number, identity, text in rows:
@@ -88,7 +87,7 @@ def _reboot(engine: Engine) -> list[str]:
                 tx.execute("DELETE FROM operations WHERE owner = ?", (identity,))
                 tx.execute(
                     "UPDATE endpoints SET sandbox = NULL, interface = '', host_interface = '', "
-                    "arriving = NULL, leaving = NULL, spec = ? WHERE number = ?",
+                    "spec = ? WHERE number = ?",
                     (spec.to_json(), number),
                 )
             for number, identity in tx.execute("SELECT number, id FROM sandboxes").fetchall():
@@ -96,15 +95,21 @@ def _reboot(engine: Engine) -> list[str]:
                     "DELETE FROM operations WHERE owner IN (?, ?)", (identity, f"routes:{number}")
                 )
             tx.execute("DELETE FROM sandboxes")
-            _settle_all(engine, tx)
+            _forget_defaults(tx)
+        shutil.rmtree(engine.state_dir / "sandboxes", ignore_errors=True)
         return _again(engine)
 
 
 def _settle_all(engine: Engine, tx: records.Reader) -> None:
-    changes = [change for (change,) in tx.execute("SELECT id FROM changes ORDER BY id DESC")]
-    for change in changes:
-        (forward,) = tx.execute("SELECT forward FROM changes WHERE id = ?", (change,)).fetchone()
+    """Settle every change: nobody lives who was at work, and the kernel is empty."""
+    # What was being made goes first: it may be on what was being deleted.
+    changes = tx.execute("SELECT id, forward FROM changes ORDER BY forward, id DESC").fetchall()
+    for change, forward in changes:
         engine.settle(tx, change, done=bool(forward))
+
+
+def _forget_defaults(tx: records.Reader) -> None:
+    """Forget what of the kernel is there only while somebody uses it."""
     # A default network without endpoints has nothing in the kernel.
     for row in records.networks(tx):
         if row.spec.predefined:

@@ -75,7 +75,9 @@ class Agent:
         """The answer to a line; None if the agent hung up."""
         data = b""
         try:
-            stream.sendall(line)
+            # It may have refused before it has read everything.
+            with contextlib.suppress(ConnectionError):
+                stream.sendall(line)
             while not data.endswith(b"\n"):
                 piece = stream.recv(1 << 16)
                 if not piece:
@@ -126,15 +128,15 @@ class Agent:
             raise PermissionDeniedError(
                 f"not allowed to speak to the agent of {self._state_dir}; run as root"
             ) from error
+        except OSError as error:
+            raise StoreError(
+                f"the agent of {self._state_dir} can't be reached: {error.strerror}"
+            ) from error
         finally:
             os.close(directory)
 
     def _start(self) -> None:
         """Start the agent in the namespace of this thread, and wait until it is ready."""
-        if not sys.executable:
-            raise StoreError(
-                "the agent can't be started: sys.executable doesn't name this Python; set it"
-            )
         ready, told = os.pipe()
         try:
             pid = _spawn(["--state-dir", str(self._state_dir), "--ready-fd", "2"], told)
@@ -147,6 +149,11 @@ class Agent:
                     os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the agent can't be started ({error}): sys.executable is "
+                f"{sys.executable!r}, and must name this Python"
+            ) from error
         finally:
             os.close(ready)
             if told >= 0:

@@ -258,10 +258,16 @@ class _Hairpins:
         session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_hairpin(fact.port, on=True)))
 
     def remove(self, session: LinuxSession, fact: plan.Hairpin) -> None:
-        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_hairpin(fact.port, on=False), GONE))
+        message = rtnl.set_hairpin(fact.port, on=False)
+        with contextlib.suppress(LookupError):
+            session.namespace(fact.ns)
+            session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Hairpin) -> str | None:
-        found = state(session, fact.ns, fact.port)
+        try:
+            found = state(session, fact.ns, fact.port)
+        except LookupError:
+            found = None
         if found is None:
             return f"the interface {fact.port} is gone"
         return None if found.hairpin else f"{fact.port} doesn't hairpin"

@@ -40,16 +40,20 @@ class FailingKernel(Runner["FailingSession"]):
         error: what it fails with; by default a `KernelError` with EIO.
 
     Attributes:
-        steps: how many there have been.
+        steps: how many there have been since it was armed.
     """
 
     def __init__(
         self, kernel: RunningKernel, fail_at: int = 0, error: BaseException | None = None
     ) -> None:
-        self.steps = 0
         self._kernel = kernel
-        self._fail_at = fail_at
         self._error = error
+        self.arm(fail_at)
+
+    def arm(self, fail_at: int) -> None:
+        """Count anew from here, and fail at that step; at 0, never."""
+        self.steps = 0
+        self._fail_at = fail_at
 
     def step(self, words: str) -> None:
         """Count a step, and fail if it is the one."""

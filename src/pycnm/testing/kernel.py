@@ -92,7 +92,7 @@ class FakeKernel(Runner[FakeSession]):
         """Have somebody else undo it, whoever made it."""
         session = self._session(ours=False)
         for operation in operations:
-            session.remove(operation)
+            operation.undo(session)
 
     # What the engine asks (pycnm.engine.kernel)
 

@@ -169,7 +169,7 @@ class _Hairpins:
         if link is None:
             raise refusal(fact, errno.ENODEV)
         if link.master is None:
-            raise refusal(fact, errno.EINVAL)
+            raise refusal(fact, errno.EOPNOTSUPP)
         link.hairpin = True
         return True
 
@@ -191,7 +191,7 @@ class _Sysctls:
         return True
 
     def remove(self, session: FakeSession, fact: plan.Sysctl) -> None:
-        if fact.ns in session.machine.namespaces:
+        if fact.before and fact.ns in session.machine.namespaces:
             self._write(session, fact, fact.before, optional=True)
 
     def differs(self, session: FakeSession, fact: plan.Sysctl) -> str | None:

@@ -182,7 +182,7 @@ class Machine:
             return
         for other in [other for path in self.namespaces for other in self.links(path)]:
             if other.master is link:
-                other.master = None
+                other.master, other.hairpin = None, False
             if other.parent is link:
                 self.remove_link(other)
 

@@ -201,7 +201,10 @@ def _load_chains(into: Ruleset, objects: Sequence[Object]) -> None:
 
 def _stands(ruleset_: Ruleset, chain: Chain, objects: Sequence[Object]) -> bool:
     wanted = [item for item in objects if isinstance(item, Rule) and item.chain == chain.name]
-    return ruleset_.chains.get(chain.name) == chain and ruleset_.rules[chain.name] == wanted
+    if ruleset_.chains.get(chain.name) != chain:
+        return False
+    # Selectors are compared by identity, which a pickled rule doesn't keep.
+    return [*map(str, ruleset_.rules[chain.name])] == [*map(str, wanted)]
 
 
 REALISATIONS: dict[type[Operation], Realisation] = {

@@ -1,0 +1,1 @@
+"""How long pycnm takes, beside its peers: `python -m bench --help`."""

@@ -1,0 +1,165 @@
+"""The tables: rows of the design's budgets, filled in."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import startup, work
+from bench.table import Table, milliseconds, ratio
+from bench.times import Times
+
+
+class Budget(NamedTuple):
+    """A row and what it may take, in milliseconds."""
+
+    row: str
+    work: str
+    limit: float
+
+
+BUDGETS = (
+    Budget("1", work.NETWORK, 5),
+    Budget("2", work.CONNECT, 3),
+    Budget("2", work.CONNECT_ONE, 3),
+    Budget("3", work.CONNECT_TEN, 6),
+    Budget("4", work.DELETE, 3),
+    Budget("4", work.DELETE_ONE, 3),
+    Budget("4", work.DELETE_TEN, 3),
+)
+_PUBLISHING = (Budget("5", work.PUBLISH, 40), Budget("5", work.UNPUBLISH, 40))
+OURS, KERNEL = "pycnm", "kernel alone"
+_PEERS = ("CNI", "netavark")
+
+
+def surroundings(rounds: int, absent: Sequence[str]) -> str:
+    """On what it was measured, in a few sentences."""
+    today = dt.datetime.now(tz=dt.UTC).date()
+    words = (
+        f"{today}, Linux {platform.release()}, {os.cpu_count()} CPUs ({_cpu()}), "
+        f"Python {platform.python_version()}. Milliseconds: the median of {rounds} rounds, "
+        "the worst in brackets."
+    )
+    if absent:
+        words += f" Not installed, so not measured: {', '.join(absent)}."
+    return words
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def side_by_side(times: Times, names: Sequence[str]) -> Table:
+    """Rows 1 to 4 of everybody."""
+    return _compared("Beside its peers", BUDGETS, times, names)
+
+
+def publishing(times: Times, names: Sequence[str], processes: int, memory: float) -> Table:
+    """Row 5."""
+    table = _compared("500 ports", _PUBLISHING, times, names)
+    note = (
+        f"Publishing them started {processes} processes and took {memory:.1f} MiB of the agent's "
+        "memory. CNI and netavark can't publish live: theirs is an attachment with 500 ports, and "
+        "its end."
+    )
+    return table._replace(notes=[note])
+
+
+def _compared(title: str, budgets: Sequence[Budget], times: Times, names: Sequence[str]) -> Table:
+    head = ["Row", "Work", "Budget", *names, "budget used", "to the best peer", "to the kernel"]
+    rows = []
+    for row, what, limit in budgets:
+        ours = times.median(what, OURS)
+        if ours is None:
+            continue
+        peers = [times.median(what, name) for name in _PEERS]
+        best = min((peer for peer in peers if peer is not None), default=None)
+        taken = [milliseconds(times.median(what, name), times.worst(what, name)) for name in names]
+        rows.append(
+            [
+                row,
+                what,
+                f"≤ {limit:g}",
+                *taken,
+                f"{ours / limit:.0%}",
+                ratio(ours, best),
+                ratio(ours, times.median(what, KERNEL)),
+            ]
+        )
+    return Table(title, head, rows)
+
+
+def rates(times: Times, count: int) -> Table:
+    """Row 6."""
+    rows = []
+    for what, least in (
+        (work.MAKE_ALL, ""),
+        (work.ATTACH_ALL, "≥ 500"),
+        (work.DELETE_ALL, "≥ 1,000"),
+        (work.DELETE_EACH, ""),
+    ):
+        ours, bare = (_rate(times, what, name, count) for name in (OURS, KERNEL))
+        share = f"{ours / bare:.0%}" if ours and bare else ""
+        rows.append(["6", what, least, _whole(ours), _whole(bare), share])
+    head = ["Row", "Work", "Budget", OURS, KERNEL, "of the kernel's rate"]
+    return Table(f"{count:,} endpoints, how many a second", head, rows)
+
+
+def _rate(times: Times, what: str, name: str, count: int) -> float | None:
+    taken = times.median(what, name)
+    return None if taken is None else 1000 * count / taken
+
+
+def _whole(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+EMPTY, CROWDED, BESIDE = "empty", "crowded", "empty, beside"
+
+
+def crowd(times: Times, what: str) -> Table:
+    """Row 7, for one kind of crowd."""
+    rows = []
+    for _, each, _ in (*BUDGETS, *_PUBLISHING):
+        empty, crowded, beside = (times.median(each, who) for who in (EMPTY, CROWDED, BESIDE))
+        rows.append(
+            [
+                "7",
+                each,
+                "≤ 1.3",
+                milliseconds(empty),
+                milliseconds(crowded),
+                milliseconds(beside),
+                ratio(crowded, empty),
+                ratio(crowded, beside),
+            ]
+        )
+    head = ["Row", "Work", "Budget", "before", "with them", "another host", "ratio"]
+    head += ["to the other host"]
+    return Table(f"With {what} present", head, rows)
+
+
+def starting(times: Times) -> Table:
+    """Row 10."""
+    nothing = times.median(startup.NOTHING, sys.executable) or 0
+    rows = []
+    for name, limit in (
+        (startup.NOTHING, ""),
+        (startup.IMPORT, "≤ 60 over"),
+        (startup.USED, ""),
+        (startup.PEER, ""),
+        (startup.COMMAND, ""),
+    ):
+        taken = times.median(name, sys.executable) or 0
+        worst = times.worst(name, sys.executable)
+        over = milliseconds(taken - nothing) if name != startup.NOTHING else ""
+        rows.append(["10", f"`{name}`", limit, milliseconds(taken, worst), over])
+    return Table("Starting", ["Row", "Work", "Budget", "all of it", "over `pass`"], rows)

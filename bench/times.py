@@ -1,0 +1,37 @@
+"""What the clock said."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+
+
+class Times:
+    """Durations in milliseconds, by what was done and who did it."""
+
+    def __init__(self) -> None:
+        self._taken: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+
+    @contextlib.contextmanager
+    def of(self, work: str, who: str) -> Iterator[None]:
+        """Measure what happens in the block."""
+        start = time.perf_counter()
+        yield
+        self._taken[work, who].append(1000 * (time.perf_counter() - start))
+
+    def median(self, work: str, who: str) -> float | None:
+        """The median, if it was measured."""
+        taken = self._taken.get((work, who))
+        return statistics.median(taken) if taken else None
+
+    def worst(self, work: str, who: str) -> float | None:
+        """The longest, if it was measured."""
+        taken = self._taken.get((work, who))
+        return max(taken) if taken else None
+
+    def forget(self) -> None:
+        """Forget everything: it was for warming up."""
+        self._taken.clear()

@@ -1,0 +1,483 @@
+"""What bridge networks, their endpoints and ports come to, as a person would type it."""
+
+from __future__ import annotations
+
+import difflib
+
+import attrs
+import pytest
+
+from pycnm.drivers.base import HostNeeds, Use
+from pycnm.drivers.bridge import Bridge
+from pycnm.drivers.hosting import plan_forwarding4, plan_forwarding6, plan_rules
+from pycnm.drivers.routing import Attachment, plan_routes
+from pycnm.engine.sandboxes import plan_sandbox
+from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
+from pycnm.plan.host import HostFacts, Uplinks
+from pycnm.plan.operation import Features
+from pycnm.plan.rules import Guard, Skeleton
+from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
+from pycnm.spec.ports import PortBinding
+
+OLD = Features(early_guard=False, force_forwarding=False)
+FOUR = Pool("four", "10.20.30.0/24", gateway="10.20.30.1")
+SIX = Pool("six", "fd00:20:30::/64", gateway="fd00:20:30::1")
+NET = NetworkSpec("0123456789ab" + 52 * "c", "my_bridge", "bridge", pools=[FOUR])
+DUAL = attrs.evolve(NET, pools=[FOUR, SIX], ipv6=True)
+BOX = SandboxSpec("b" * 64, "c3", "/run/netns/c3", files="/state/sandboxes/bbbbbbbbbbbb")
+END = EndpointSpec(
+    "e" * 64,
+    "c3",
+    NET.id,
+    sandbox=BOX.id,
+    ip="10.20.30.3/24",
+    mac="02:42:0a:14:1e:03",
+    interface="eth0",
+    host_interface="veth" + 7 * "e",
+    gateway="10.20.30.1",
+)
+END6 = attrs.evolve(END, ip6="fd00:20:30::3/64", gateway6="fd00:20:30::1")
+
+
+def shown(plan):
+    """The plan's text; of rules that have tests of their own only what they are made from."""
+    lines = []
+    for operation in plan:
+        if isinstance(operation, (Guard, Skeleton)):
+            lines.append(f"{operation!r}\n")
+        else:
+            lines.append(f"{operation}\n")
+    return "".join(lines)
+
+
+PLAIN = """\
+nft 'add table netdev cnm_0123456789ab { comment "cnm:0123456789ab"; }'
+nft 'add element inet cnm icc { "br-0123456789ab" . "br-0123456789ab" : accept }'
+nft 'add element inet cnm egress { "br-0123456789ab" : jump from_nat }'
+nft 'add element inet cnm ingress { "br-0123456789ab" : goto to_nat }'
+nft 'add element inet cnm loops { "br-0123456789ab" . "br-0123456789ab" }'
+nft 'add element inet cnm bridges { "br-0123456789ab" }'
+nft 'add element inet cnm masquerade4 { "br-0123456789ab" }'
+ip link add name br-0123456789ab address 02:42:01:23:45:67 mtu 1500 group 269628502 \
+type bridge forward_delay 0 stp_state 0; ip link set br-0123456789ab alias cnm:0123456789ab
+sysctl -w net.ipv6.conf.br-0123456789ab.disable_ipv6=1
+sysctl -w net.ipv4.conf.br-0123456789ab.forwarding=1
+ip address add 10.20.30.1/24 dev br-0123456789ab brd +
+ip link set br-0123456789ab up
+"""
+DUAL_STACK = """\
+nft 'add table netdev cnm_0123456789ab { comment "cnm:0123456789ab"; }'
+nft 'add element inet cnm icc { "br-0123456789ab" . "br-0123456789ab" : accept }'
+nft 'add element inet cnm egress { "br-0123456789ab" : jump from_nat }'
+nft 'add element inet cnm ingress { "br-0123456789ab" : goto to_nat }'
+nft 'add element inet cnm loops { "br-0123456789ab" . "br-0123456789ab" }'
+nft 'add element inet cnm bridges { "br-0123456789ab" }'
+nft 'add element inet cnm masquerade4 { "br-0123456789ab" }'
+nft 'add element inet cnm masquerade6 { "br-0123456789ab" }'
+ip link add name br-0123456789ab address 02:42:01:23:45:67 mtu 1500 group 269628502 \
+type bridge forward_delay 0 stp_state 0; ip link set br-0123456789ab alias cnm:0123456789ab
+sysctl -w net.ipv6.conf.br-0123456789ab.accept_ra=0
+sysctl -w net.ipv6.conf.br-0123456789ab.accept_dad=0
+sysctl -w net.ipv6.conf.br-0123456789ab.autoconf=0
+sysctl -w net.ipv6.conf.br-0123456789ab.accept_redirects=0
+sysctl -w net.ipv6.conf.br-0123456789ab.force_forwarding=1
+sysctl -w net.ipv4.conf.br-0123456789ab.forwarding=1
+ip address add 10.20.30.1/24 dev br-0123456789ab brd +
+ip address add fd00:20:30::1/64 dev br-0123456789ab nodad
+ip link set br-0123456789ab up
+"""
+
+
+def network_plan(driver=None, network=NET, use=None, features=None):
+    plan = (driver or Bridge()).plan_network(network, use or Use(), features or Features())
+    return shown(plan)
+
+
+def changes(before, after):
+    """The lines that one text has and the other hasn't, as diff(1) shows them."""
+    lines = difflib.ndiff(before.splitlines(), after.splitlines())
+    return [line for line in lines if line[0] in "+-"]
+
+
+def test_a_plain_network():
+    assert network_plan() == PLAIN
+
+
+def test_dual_stack():
+    assert network_plan(network=DUAL) == DUAL_STACK
+
+
+def test_dual_stack_on_a_kernel_that_forwards_ipv6_everywhere_or_nowhere():
+    assert changes(DUAL_STACK, network_plan(network=DUAL, features=OLD)) == [
+        "- sysctl -w net.ipv6.conf.br-0123456789ab.force_forwarding=1"
+    ]
+
+
+def test_ipv6_alone():
+    network = attrs.evolve(DUAL, ipv4=False, pools=[SIX])
+    assert changes(DUAL_STACK, network_plan(network=network)) == [
+        "- nft 'add element inet cnm masquerade4 { \"br-0123456789ab\" }'",
+        "- sysctl -w net.ipv4.conf.br-0123456789ab.forwarding=1",
+        "- ip address add 10.20.30.1/24 dev br-0123456789ab brd +",
+    ]
+
+
+def test_the_default_network_is_nothing_without_endpoints():
+    default = Bridge(bridge_name="cnm0", default_bridge=True)
+    assert network_plan(default) == ""
+    plan = network_plan(default, use=Use(endpoints=True))
+    assert plan == PLAIN.replace("br-0123456789ab", "cnm0")
+
+
+def test_a_published_port_that_the_host_reaches_by_loopback():
+    assert changes(PLAIN, network_plan(use=Use(endpoints=True, loopback=True))) == [
+        "+ sysctl -w net.ipv4.conf.br-0123456789ab.route_localnet=1"
+    ]
+
+
+def test_internal():
+    network = attrs.evolve(DUAL, internal=True)
+    assert changes(DUAL_STACK, network_plan(network=network)) == [
+        "- nft 'add element inet cnm egress { \"br-0123456789ab\" : jump from_nat }'",
+        "+ nft 'add element inet cnm egress { \"br-0123456789ab\" : goto from_internal }'",
+        "- nft 'add element inet cnm ingress { \"br-0123456789ab\" : goto to_nat }'",
+        "+ nft 'add element inet cnm ingress { \"br-0123456789ab\" : goto to_internal }'",
+        "- nft 'add element inet cnm masquerade4 { \"br-0123456789ab\" }'",
+        "- nft 'add element inet cnm masquerade6 { \"br-0123456789ab\" }'",
+        "- sysctl -w net.ipv6.conf.br-0123456789ab.force_forwarding=1",
+        "- sysctl -w net.ipv4.conf.br-0123456789ab.forwarding=1",
+    ]
+
+
+def test_icc_off():
+    assert changes(PLAIN, network_plan(Bridge(icc=False))) == [
+        '- nft \'add element inet cnm icc { "br-0123456789ab" . "br-0123456789ab" : accept }\'',
+        '+ nft \'add element inet cnm icc { "br-0123456789ab" . "br-0123456789ab" : drop }\'',
+    ]
+
+
+def test_mtu():
+    assert network_plan(Bridge(mtu=1400)) == PLAIN.replace("mtu 1500", "mtu 1400")
+    assert network_plan(Bridge(mtu=0)) == PLAIN.replace("mtu 1500 ", "")
+
+
+def test_a_name_of_its_own():
+    """With a dot in it sysctl(8) wants slashes between the words."""
+    assert network_plan(Bridge(bridge_name="br-mine.7")) == (
+        PLAIN.replace(".br-0123456789ab.", ".br-mine.7.")
+        .replace("net.ipv6.conf.br-mine.7.", "net/ipv6/conf/br-mine.7/")
+        .replace("net.ipv4.conf.br-mine.7.", "net/ipv4/conf/br-mine.7/")
+        .replace("br-0123456789ab", "br-mine.7")
+    )
+
+
+def test_masquerade_off():
+    assert changes(DUAL_STACK, network_plan(Bridge(masquerade=False), DUAL)) == [
+        "- nft 'add element inet cnm masquerade4 { \"br-0123456789ab\" }'",
+        "- nft 'add element inet cnm masquerade6 { \"br-0123456789ab\" }'",
+    ]
+
+
+def test_host_ipv4():
+    assert changes(DUAL_STACK, network_plan(Bridge(host_ipv4="192.0.2.7"), DUAL)) == [
+        "- nft 'add element inet cnm masquerade4 { \"br-0123456789ab\" }'",
+        "+ nft 'add element inet cnm snat4 { \"br-0123456789ab\" : 192.0.2.7 }'",
+    ]
+
+
+def test_host_ipv6():
+    assert changes(DUAL_STACK, network_plan(Bridge(host_ipv6="2001:db8::7"), DUAL)) == [
+        "- nft 'add element inet cnm masquerade6 { \"br-0123456789ab\" }'",
+        "+ nft 'add element inet cnm snat6 { \"br-0123456789ab\" : 2001:db8::7 }'",
+    ]
+
+
+def test_trusted_interfaces():
+    assert changes(PLAIN, network_plan(Bridge(trusted=("eth0", "eth1")))) == [
+        '+ nft \'add element inet cnm trusted { "eth0" . "br-0123456789ab" }\'',
+        '+ nft \'add element inet cnm trusted { "eth1" . "br-0123456789ab" }\'',
+    ]
+
+
+def test_inhibit_ipv4():
+    assert changes(PLAIN, network_plan(Bridge(inhibit_ipv4=True))) == [
+        "- ip address add 10.20.30.1/24 dev br-0123456789ab brd +"
+    ]
+
+
+def test_a_gateway_of_its_own():
+    network = attrs.evolve(NET, pools=[Pool("four", "10.20.30.0/24", gateway="10.20.30.254")])
+    assert network_plan(network=network) == PLAIN.replace("10.20.30.1/", "10.20.30.254/")
+
+
+# What networks share on their host
+
+
+@pytest.mark.parametrize(
+    ("driver", "network", "needs"),
+    [
+        (Bridge(), NET, HostNeeds(rules=True, forward4=True)),
+        (Bridge(), DUAL, HostNeeds(rules=True, forward4=True, forward6=True)),
+        (Bridge(), attrs.evolve(DUAL, internal=True), HostNeeds(rules=True)),
+    ],
+)
+def test_needs(driver, network, needs):
+    assert driver.needs(network) == needs
+
+
+UPLINKS = Uplinks(("eth0", "eth1"), ("eth0", "eth1"), ("eth1",))
+
+
+def test_rules_take_the_hosts_ephemeral_ports():
+    assert plan_rules(HostFacts(ephemeral=(40000, 40999)), "cnm").operations == (
+        Skeleton("cnm", 40000, 40999),
+    )
+
+
+def test_forwarding_is_switched_on_where_it_is_off():
+    assert shown(plan_forwarding4(UPLINKS)) == (
+        "nft 'add element inet cnm opened4 { \"eth0\" }'\n"
+        "sysctl -w net.ipv4.conf.eth0.forwarding=1\n"
+        "nft 'add element inet cnm opened4 { \"eth1\" }'\n"
+        "sysctl -w net.ipv4.conf.eth1.forwarding=1\n"
+    )
+    assert shown(plan_forwarding6(UPLINKS, Features())) == (
+        "nft 'add element inet cnm opened6 { \"eth0\" }'\n"
+        "sysctl -w net.ipv6.conf.eth0.force_forwarding=1\n"
+        "nft 'add element inet cnm opened6 { \"eth1\" }'\n"
+        "sysctl -w net.ipv6.conf.eth1.force_forwarding=1\n"
+    )
+
+
+def test_forwarding_everywhere_costs_nobody_router_advertisements():
+    assert shown(plan_forwarding6(UPLINKS, OLD)) == (
+        "nft 'add element inet cnm opened6 { \"eth0\" }'\n"
+        "nft 'add element inet cnm opened6 { \"eth1\" }'\n"
+        "sysctl -w net.ipv6.conf.eth1.accept_ra=2\n"
+        "sysctl -w net.ipv6.conf.all.forwarding=1\n"
+    )
+
+
+def test_a_host_that_forwards_is_left_as_it_is():
+    assert shown(plan_forwarding4(Uplinks())) == ""
+    assert shown(plan_forwarding6(Uplinks(forwards6=True), OLD)) == ""
+    assert shown(plan_forwarding6(UPLINKS, Features(ipv6=False))) == ""
+
+
+# Sandboxes, endpoints, ports
+
+
+def test_sandbox():
+    assert (
+        shown(plan_sandbox(BOX, Features()))
+        == """\
+mkdir -p -m 755 /state/sandboxes/bbbbbbbbbbbb
+ip netns add c3
+nsenter --net=/run/netns/c3 sysctl -w net.ipv4.conf.default.arp_notify=1
+nsenter --net=/run/netns/c3 sysctl -w net.ipv6.conf.default.disable_ipv6=1
+nsenter --net=/run/netns/c3 sysctl -w net.ipv6.conf.default.accept_dad=0
+nsenter --net=/run/netns/c3 sysctl -w net.ipv6.conf.default.accept_ra=0
+nsenter --net=/run/netns/c3 sysctl -w net.ipv6.conf.default.accept_redirects=0
+nsenter --net=/run/netns/c3 sysctl -w net.ipv6.conf.default.autoconf=0
+nsenter --net=/run/netns/c3 sysctl -w net.ipv6.conf.default.ndisc_notify=1
+ip -n c3 link set lo up
+"""
+    )
+
+
+def test_an_adopted_sandbox_has_files_and_nothing_else():
+    assert shown(plan_sandbox(attrs.evolve(BOX, adopted=True), Features())) == (
+        "mkdir -p -m 755 /state/sandboxes/bbbbbbbbbbbb\n"
+    )
+
+
+def endpoint_plan(driver=None, network=NET, endpoint=END, features=None):
+    driver = driver or Bridge()
+    return shown(driver.plan_endpoint(network, endpoint, BOX, features or Features()))
+
+
+ENDPOINT = """\
+Guard(table='cnm_0123456789ab', port='vetheeeeeee', mac='02:42:0a:14:1e:03', \
+ipv4=('10.20.30.3',), ipv6=())
+ip link add name vetheeeeeee up mtu 1500 group 269628502 master br-0123456789ab \
+type veth peer name eth0 address 02:42:0a:14:1e:03 mtu 1500 netns c3; \
+ip link set vetheeeeeee alias cnm:eeeeeeeeeeee
+sysctl -w net.ipv6.conf.vetheeeeeee.disable_ipv6=1
+ip -n c3 address add 10.20.30.3/24 dev eth0 brd +
+ip -n c3 link set eth0 up
+# when it goes: conntrack -D --reply-src 10.20.30.3
+"""
+
+
+def test_endpoint():
+    assert endpoint_plan() == ENDPOINT
+
+
+def test_endpoint_with_both_families():
+    plan = endpoint_plan(network=DUAL, endpoint=END6)
+    assert "ipv4=('10.20.30.3',), ipv6=('fd00:20:30::3',))\n" in plan
+    assert changes(ENDPOINT, plan.replace("ipv6=('fd00:20:30::3',)", "ipv6=()")) == [
+        "+ nsenter --net=/run/netns/c3 sysctl -w net.ipv6.conf.eth0.disable_ipv6=0",
+        "+ ip -n c3 address add fd00:20:30::3/64 dev eth0 nodad",
+        "+ # when it goes: conntrack -D --reply-src fd00:20:30::3",
+    ]
+
+
+def test_where_the_guard_can_t_come_first_the_port_comes_up_behind_it():
+    guard, pair, silent, *rest = ENDPOINT.splitlines()
+    up = "ip link set vetheeeeeee up"
+    expected = [pair.replace("eeeeeee up mtu", "eeeeeee mtu"), guard, silent, up, *rest]
+    assert endpoint_plan(features=OLD).splitlines() == expected
+
+
+def test_an_endpoint_with_everything():
+    endpoint = attrs.evolve(
+        END,
+        interface="front0",
+        link_local_ips=("169.254.7.7/16", "fe80::7/64"),
+        sysctls=(("net/ipv4/conf/IFNAME/log_martians", "1"),),
+    )
+    driver = Bridge(mtu=9000, announcements=0, bridge_name="front")
+    assert (
+        endpoint_plan(driver, endpoint=endpoint)
+        == """\
+Guard(table='cnm_0123456789ab', port='vetheeeeeee', mac='02:42:0a:14:1e:03', \
+ipv4=('10.20.30.3', '169.254.7.7'), ipv6=('fe80::7',))
+ip link add name vetheeeeeee up mtu 9000 group 269628502 master front \
+type veth peer name front0 address 02:42:0a:14:1e:03 mtu 9000 netns c3; \
+ip link set vetheeeeeee alias cnm:eeeeeeeeeeee
+sysctl -w net.ipv6.conf.vetheeeeeee.disable_ipv6=1
+nsenter --net=/run/netns/c3 sysctl -w net.ipv4.conf.front0.arp_notify=0
+nsenter --net=/run/netns/c3 sysctl -w net.ipv4.conf.front0.log_martians=1
+ip -n c3 address add 10.20.30.3/24 dev front0 brd +
+ip -n c3 address add 169.254.7.7/16 dev front0 brd +
+ip -n c3 address add fe80::7/64 dev front0 nodad
+ip -n c3 link set front0 up
+# when it goes: conntrack -D --reply-src 10.20.30.3
+"""
+    )
+
+
+PORTS = {
+    """\
+# `cnm agent` has a socket bound to 0.0.0.0:8080/tcp
+nft 'add element inet cnm publish4 { tcp . 8080 : 10.20.30.3 . 80 }'
+# when it goes: conntrack -D -p tcp --orig-port-dst 8080
+""": ("tcp", "0.0.0.0", 8080, "10.20.30.3", 80),
+    """\
+# `cnm agent` has a socket bound to 192.0.2.7:5353/udp
+nft 'add element inet cnm publish4_at { 192.0.2.7 . udp . 5353 : 10.20.30.3 . 53 }'
+conntrack -D -p udp --orig-port-dst 5353
+""": ("udp", "192.0.2.7", 5353, "10.20.30.3", 53),
+    """\
+# `cnm agent` has a socket bound to [::]:9000/sctp
+nft 'add element inet cnm publish6 { sctp . 9000 : fd00:20:30::3 . 9000 }'
+# when it goes: conntrack -D -p sctp --orig-port-dst 9000
+""": ("sctp", "::", 9000, "fd00:20:30::3", 9000),
+    """\
+# `cnm agent` has a socket bound to [::1]:8080/tcp
+nft 'add element inet cnm publish6_at { ::1 . tcp . 8080 : fd00:20:30::3 . 80 }'
+# when it goes: conntrack -D -p tcp --orig-port-dst 8080
+""": ("tcp", "::1", 8080, "fd00:20:30::3", 80),
+}
+
+
+@pytest.mark.parametrize(("text", "ends"), PORTS.items())
+def test_port(text, ends):
+    protocol, host, port, address, target = ends
+    binding = PortBinding(
+        protocol=protocol, host_address=host, host_port=port, address=address, port=target
+    )
+    assert shown(Bridge().plan_port(NET, END, binding)) == text
+
+
+def test_routes():
+    other = attrs.evolve(
+        END6, id="d" * 64, ip="172.18.0.5/16", gateway="172.18.0.1", gateway6=None, interface="eth1"
+    )
+    alone = attrs.evolve(END, interface="eth2", gateway=None, id="a" * 64)
+    attachments = [
+        Attachment(other, attrs.evolve(NET, name="a_first_name")),
+        Attachment(END6, DUAL),
+        Attachment(alone, attrs.evolve(NET, name="within", internal=True)),
+    ]
+    # Both families go before a name.
+    assert (
+        shown(plan_routes(BOX.key, attachments))
+        == """\
+ip -n c3 route add default via 10.20.30.1 dev eth0
+ip -n c3 rule add from 172.18.0.5 table 1675484637
+ip -n c3 route add default via 172.18.0.1 dev eth1 table 1675484637
+ip -n c3 -6 route add default via fd00:20:30::1 dev eth0
+"""
+    )
+    first = attrs.evolve(other, gateway_priority=1)
+    chosen = plan_routes(BOX.key, [Attachment(END6, DUAL), Attachment(first, NET)])
+    assert (
+        shown(chosen)
+        == """\
+ip -n c3 route add default via 172.18.0.1 dev eth1
+ip -n c3 rule add from 10.20.30.3 table 1676603118
+ip -n c3 route add default via 10.20.30.1 dev eth0 table 1676603118
+ip -n c3 -6 route add default via fd00:20:30::1 dev eth0
+"""
+    )
+
+
+# What can't be
+
+
+def test_a_network_needs_a_family():
+    with pytest.raises(InvalidArgumentError, match="IPv4 or IPv6 must be enabled"):
+        Bridge().validate(attrs.evolve(NET, ipv4=False, pools=[]), [])
+
+
+def test_one_subnet_of_each_family():
+    network = attrs.evolve(NET, pools=[FOUR, attrs.evolve(FOUR, subnet="10.20.31.0/24")])
+    with pytest.raises(NotSupportedError, match="give one of each family"):
+        Bridge().validate(network, [])
+
+
+def test_no_two_networks_have_a_bridge():
+    driver = Bridge(bridge_name="br-mine")
+    other = attrs.evolve(
+        NET, name="other", pools=[], options=Bridge(bridge_name="br-mine").to_options()
+    )
+    assert driver.device(NET) == "br-mine"
+    with pytest.raises(AlreadyExistsError, match=r"other \(br-mine\): networks have same bridge"):
+        driver.validate(NET, [other])
+
+
+def test_no_two_networks_have_an_address():
+    other = attrs.evolve(NET, id="f" * 64, pools=[Pool("wide", "10.20.0.0/16")])
+    with pytest.raises(AlreadyExistsError, match="networks have overlapping IPv4"):
+        Bridge().validate(NET, [other])
+
+
+def test_nothing_is_published_on_an_internal_network():
+    with pytest.raises(NotSupportedError, match="my_bridge is internal"):
+        Bridge().refuse_publishing(attrs.evolve(NET, internal=True))
+    Bridge().refuse_publishing(NET)
+
+
+@pytest.mark.parametrize(
+    ("driver", "network", "gateway"),
+    [
+        (Bridge(), NET, "10.20.30.1"),
+        (Bridge(), attrs.evolve(NET, internal=True), "None"),
+        (Bridge(), attrs.evolve(NET, pools=[SIX]), "None"),
+        (
+            Bridge(),
+            attrs.evolve(NET, pools=[attrs.evolve(FOUR, aux={"DefaultGatewayIPv4": "10.20.30.7"})]),
+            "10.20.30.7",
+        ),
+    ],
+)
+def test_gateway(driver, network, gateway):
+    assert str(driver.gateway(network, 4)) == gateway
+
+
+def test_default_bindings():
+    assert Bridge().default_bindings(NET) == ("0.0.0.0",)
+    assert Bridge().default_bindings(DUAL) == ("0.0.0.0", "::")
+    assert Bridge(binding="127.0.0.1").default_bindings(DUAL) == ("127.0.0.1",)
