@@ -209,9 +209,8 @@ class Place:
             link["ifname"]: sorted(info["local"] for info in link["addr_info"])
             for link in found["addresses"]
         }
-        # The order of routes to one destination is that of their making.
         for n in (4, 6):
-            found[f"routes{n}"] = sorted(map(_plain_route, found[f"routes{n}"]))
+            found[f"routes{n}"] = _plain_routes(found[f"routes{n}"])
         return {**found, "settings": self.settings(), "bound": self.bound()}
 
     def _outputs(self, commands):
@@ -452,9 +451,14 @@ def _address(text, interface):
     return f"address add {text} dev {interface}" + " nodad" * (":" in text)
 
 
-def _plain_route(route):
+def _plain_routes(routes):
+    """Routes in one order; less those of link-local addresses, which come and go by themselves."""
     dull = {"flags", "metric", "pref", "expires"}
-    return json.dumps({key: value for key, value in route.items() if key not in dull})
+    return sorted(
+        json.dumps({key: value for key, value in route.items() if key not in dull})
+        for route in routes
+        if not route["dst"].startswith(("fe80:", "ff00:"))
+    )
 
 
 def _plain_rules(items):

@@ -54,7 +54,7 @@ def test_committed_or_not(database):
         tx.execute("INSERT INTO things VALUES ('three')")
         raise RuntimeError
     assert names(database) == ["one", "two"]
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(StoreError, match="UNIQUE constraint"):
         add(database, "one")
     assert names(database) == ["one", "two"]
 

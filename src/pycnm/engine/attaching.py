@@ -256,7 +256,7 @@ def detach(decision: Decision, row: EndpointRow) -> None:
     """Have what the kernel holds for an endpoint unmade, and its sandbox rerouted."""
     decision.drop(row.spec.id)
     if row.sandbox is not None:
-        _reroute(decision, row.sandbox)
+        reroute(decision, row.sandbox)
 
 
 def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
@@ -363,10 +363,10 @@ def _join(
     ports = publishing.plan(driver, row.spec, spec, bindings, whole=True)
     # The sockets first: a port that is taken is the likeliest failure of all.
     decision.add(spec.id, publishing.together(plan, ports))
-    _reroute(decision, into.number)
+    reroute(decision, into.number)
 
 
-def _reroute(decision: Decision, sandbox: int) -> None:
+def reroute(decision: Decision, sandbox: int) -> None:
     """Have the default routes of a sandbox follow the endpoints it has now."""
     (key,) = decision.tx.execute(
         "SELECT key FROM sandboxes WHERE number = ?", (sandbox,)

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pycnm.drivers.registry import driver_class, ipam_class
-from pycnm.engine import records
+from pycnm.engine import quarantine, records
 from pycnm.engine.decision import Decision
 from pycnm.errors import CNMError, InUseError, StoreError
 from pycnm.ipam.base import IPAM
+from pycnm.ipam.default import DefaultIPAM
 from pycnm.ipam.ledger import Ledger
 from pycnm.plan.operation import Operation
 from pycnm.spec.objects import EndpointSpec, NetworkSpec
@@ -93,7 +94,7 @@ class Engine:
         if name not in self._ipams:
             host_id = records.meta(tx, "host_id") or ""
             cls = ipam_class(name)
-            self._ipams[name] = cls(host_id=host_id) if name == "default" else cls()  # type: ignore[call-arg]
+            self._ipams[name] = cls(host_id=host_id) if issubclass(cls, DefaultIPAM) else cls()
         return self._ipams[name].over(Ledger(tx))
 
     # Changes
@@ -138,6 +139,8 @@ class Engine:
                     self._take_over(records.Abandoned("object of that name"))
             except records.Abandoned as abandoned:
                 self._take_over(abandoned)
+            except records.UnreadableError as broken:
+                quarantine.set_aside(self.db, broken)
 
     def _take_over(self, abandoned: records.Abandoned) -> None:
         """Recover from a death, so that what it left can be looked at again.

@@ -1,14 +1,12 @@
 """Damaged rows, set aside so that everything else works.
 
-What they held is kept in the table `quarantine`, for whoever can mend it.  What
-the kernel holds for them goes on working, and stays recorded, until
-`reconcile` has it undone.
+What was in them is kept in the table `quarantine`.  What the kernel holds for
+them goes on working until `pycnm.engine.mending` clears it away.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +17,7 @@ from pycnm.plan.operation import Operation
 from pycnm.store.database import Database, Transaction
 
 _DEPENDENTS = {"networks": "network", "sandboxes": "sandbox"}
+_OBJECTS = {"networks": "network", "sandboxes": "sandbox", "endpoints": "endpoint"}
 _PORT = "protocol = ? AND address = ? AND port = ?"
 
 
@@ -28,7 +27,7 @@ def sweep(database: Database) -> None:
         damaged = bool(_damaged(reader))
     if damaged:
         with database.write(durable=True) as tx:
-            # Again, as seen by nobody else: one may be gone or changed by now.
+            # Once more: one may be gone, or another, since they were looked at.
             for table, where, values, reason in _damaged(tx):
                 _move(tx, table, where, values, reason)
 
@@ -41,27 +40,51 @@ def set_aside(database: Database, broken: UnreadableError) -> None:
 
 def told(reader: Reader) -> list[str]:
     """What was set aside, a sentence each."""
-    rows = reader.execute("SELECT origin, reason, content FROM quarantine ORDER BY number")
     return [
-        f"{_named(origin, json.loads(content))} was damaged, and is set aside: {reason}; "
-        "`cnm reconcile` removes what is left of it, then make it again"
-        for origin, reason, content in rows
+        f"{_named(origin, content)} is damaged and was set aside ({reason}); {_advice(origin)}"
+        for origin, reason, content in _rows(reader)
     ]
 
 
-def owners(reader: Reader) -> list[str]:
-    """Whose operations are still recorded, though their objects are set aside."""
-    rows = reader.execute("SELECT content FROM quarantine ORDER BY number").fetchall()
-    found: list[str] = []
-    for content in (json.loads(text) for (text,) in rows):
-        found += [str(content.get("id"))]
-        found += [f"routes:{content['number']}"] if "key" in content else []
-    return found
+def lost(reader: Reader) -> list[str]:
+    """Whose operations are recorded still, though the objects are set aside; as they were made."""
+    found = [(origin, content) for origin, _, content in _rows(reader) if origin in _OBJECTS]
+    found.sort(key=lambda each: [*_OBJECTS].index(each[0]))
+    routes = [f"routes:{content['number']}" for origin, content in found if origin == "sandboxes"]
+    return [*(content["id"] for _, content in found), *routes]
+
+
+def endpoints(reader: Reader) -> list[tuple[str, int, int | None]]:
+    """Ids of endpoints that were set aside, with the numbers of their networks and sandboxes."""
+    return [
+        (content["id"], content["network"], content["sandbox"])
+        for origin, _, content in _rows(reader)
+        if origin == "endpoints"
+    ]
+
+
+def incomplete(reader: Reader) -> list[str]:
+    """Whose plans, or ports, were damaged, though the objects are sound."""
+    owners: dict[str, None] = {}
+    for origin, _, content in _rows(reader):
+        if origin == "operations":
+            owners[content["owner"]] = None
+        elif origin == "ports":
+            row = reader.execute(
+                "SELECT id FROM endpoints WHERE number = ?", (content["endpoint"],)
+            ).fetchone()
+            owners |= dict.fromkeys(row or ())
+    return list(owners)
 
 
 def forget(tx: Transaction) -> None:
-    """Forget what was set aside; what it held is lost."""
+    """Forget what was set aside."""
     tx.execute("DELETE FROM quarantine")
+
+
+def _rows(reader: Reader) -> list[tuple[str, str, dict[str, Any]]]:
+    rows = reader.execute("SELECT origin, reason, content FROM quarantine ORDER BY number")
+    return [(origin, reason, json.loads(content)) for origin, reason, content in rows]
 
 
 def _damaged(reader: Reader) -> list[tuple[str, str, tuple[Any, ...], str]]:
@@ -77,12 +100,12 @@ def _damaged(reader: Reader) -> list[tuple[str, str, tuple[Any, ...], str]]:
         try:
             Operation.from_json(body)
         except StoreError as error:
-            found.append(("operations", "number = ?", (number,), str(error)))
+            found.append(("operations", "number = ?", (number,), str(error.__cause__)))
     for row in reader.execute("SELECT protocol, address, port, target, target_port FROM ports"):
         try:
             records.binding(*row)
         except StoreError as error:
-            found.append(("ports", _PORT, row[:3], str(error)))
+            found.append(("ports", _PORT, row[:3], str(error.__cause__)))
     return found
 
 
@@ -92,19 +115,26 @@ def _move(tx: Transaction, table: str, where: str, values: tuple[Any, ...], reas
     for row in cursor.fetchall():
         content = dict(zip(columns, row, strict=True))
         if table in _DEPENDENTS:
-            without_it = f"the {table[:-1]} it was on is damaged"
-            _move(tx, "endpoints", f"{_DEPENDENTS[table]} = ?", (content["number"],), without_it)
+            what = f"its {_OBJECTS[table]} is"
+            _move(tx, "endpoints", f"{_DEPENDENTS[table]} = ?", (content["number"],), what)
         tx.execute(
             "INSERT INTO quarantine (found, origin, reason, content) VALUES (?, ?, ?, ?)",
-            (datetime.now(UTC).isoformat(), table, reason, json.dumps(content)),
+            (datetime.now(UTC).isoformat(), table, reason, json.dumps(content, default=repr)),
         )
     tx.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608
 
 
-def _named(table: str, content: dict[str, Any]) -> str:
-    what = {"sandboxes": "sandbox"}.get(table, table.removesuffix("s"))
-    if "name" in content:
-        return f"{what} {content['name']} ({content['id'][:12]})"
-    if "owner" in content:
-        return f"an operation of {content['owner'][:12]}"
-    return f"{what} {content.get('address')}:{content.get('port')}/{content.get('protocol')}"
+def _named(origin: str, content: dict[str, Any]) -> str:
+    if origin in _OBJECTS:
+        return f"the record of {_OBJECTS[origin]} {content['name']} ({content['id'][:12]})"
+    if origin == "operations":
+        return f"part of the plan of {content['owner'][:12]}"
+    return f"the record of port {content['address']}:{content['port']}/{content['protocol']}"
+
+
+def _advice(origin: str) -> str:
+    if origin in _OBJECTS:
+        return "`cnm reconcile` removes what is left of it, then make it again"
+    if origin == "operations":
+        return "`cnm reconcile` records it again"
+    return "`cnm reconcile` closes it, then publish it again"

@@ -18,7 +18,7 @@ from pycnm.spec.objects import Pool
 from pycnm.store.locks import Lock
 
 _RULES, _FORWARDING4, _FORWARDING6 = "host:rules", "host:forwarding4", "host:forwarding6"
-_OWNERS = (_RULES, _FORWARDING4, _FORWARDING6)
+OWNERS = (_RULES, _FORWARDING4, _FORWARDING6)
 _LOOPBACK = (
     "SELECT EXISTS (SELECT 1 FROM ports WHERE network = ? AND leaving IS NULL "
     "AND (address = '0.0.0.0' OR address LIKE '127.%'))"
@@ -153,13 +153,13 @@ def _need(
     engine: Engine, decision: Decision, number: int, needs: HostNeeds, facts: HostFacts
 ) -> None:
     bits = _bits(needs)
-    for bit, owner in enumerate(_OWNERS):
+    for bit, owner in enumerate(OWNERS):
         if bits >> bit & 1 and not _is_recorded(decision, owner):
-            decision.add(owner, _host_plan(engine, owner, facts))
+            decision.add(owner, host_plan(engine, owner, facts))
     decision.update(NETWORKS, number, needs=bits)
 
 
-def _host_plan(engine: Engine, owner: str, facts: HostFacts) -> Plan:
+def host_plan(engine: Engine, owner: str, facts: HostFacts) -> Plan:
     """What the networks of a host share, as it is to be now."""
     if owner == _RULES:
         return hosting.plan_rules(facts, "cnm")
@@ -171,7 +171,7 @@ def _host_plan(engine: Engine, owner: str, facts: HostFacts) -> Plan:
 
 def _is_recorded(decision: Decision, owner: str) -> bool:
     # An empty plan leaves no operation: what counts is that somebody needs it.
-    bit = 1 << _OWNERS.index(owner)
+    bit = 1 << OWNERS.index(owner)
     (needed,) = decision.tx.execute(
         "SELECT EXISTS (SELECT 1 FROM networks WHERE needs & ? AND leaving IS NULL)", (bit,)
     ).fetchone()
@@ -185,13 +185,14 @@ def open_new_uplinks(engine: Engine) -> None:
     def decide(decision: Decision) -> None:
         for owner in (_FORWARDING4, _FORWARDING6):
             if _is_recorded(decision, owner):
-                plan = _host_plan(engine, owner, facts)
-                decision.add(owner, _unrecorded(decision, owner, plan))
+                plan = host_plan(engine, owner, facts)
+                decision.add(owner, unrecorded(decision, owner, plan))
 
     engine.carry_out("open uplinks", [Lock.host(exclusive=True)], decide)
 
 
-def _unrecorded(decision: Decision, owner: str, plan: Plan) -> Plan:
+def unrecorded(decision: Decision, owner: str, plan: Plan) -> Plan:
+    """What of a plan isn't recorded for its owner."""
     rows = decision.tx.execute(
         "SELECT body FROM operations WHERE owner = ? AND leaving IS NULL", (owner,)
     )
@@ -204,7 +205,7 @@ def need_no_more(decision: Decision, number: int) -> None:
     (bits,) = decision.tx.execute(
         "SELECT needs FROM networks WHERE number = ?", (number,)
     ).fetchone()
-    for bit, owner in enumerate(_OWNERS):
+    for bit, owner in enumerate(OWNERS):
         (others,) = decision.tx.execute(
             "SELECT EXISTS (SELECT 1 FROM networks WHERE needs & ? AND number <> ? "
             "AND leaving IS NULL)",
@@ -213,3 +214,10 @@ def need_no_more(decision: Decision, number: int) -> None:
         if bits >> bit & 1 and not others:
             decision.drop(owner)
     decision.update(NETWORKS, number, needs=0)
+
+
+def drop_unneeded(decision: Decision) -> None:
+    """Undo what no network needs of the host."""
+    for owner in OWNERS:
+        if not _is_recorded(decision, owner):
+            decision.drop(owner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from netaddr import AddrFormatError, IPAddress, IPNetwork
 
@@ -15,7 +15,7 @@ from pycnm.spec.ports import PortBinding
 from pycnm.store.locks import Lock
 
 Reader = sqlite3.Connection
-Spec = TypeVar("Spec", NetworkSpec, SandboxSpec, EndpointSpec)
+Spec = TypeVar("Spec", bound="NetworkSpec | SandboxSpec | EndpointSpec")
 SPECS: dict[str, type[NetworkSpec | SandboxSpec | EndpointSpec]] = {
     "networks": NetworkSpec,
     "sandboxes": SandboxSpec,
@@ -50,11 +50,12 @@ def read(cls: type[Spec], table: str, row: tuple[Any, ...]) -> Spec:
     """
     number, identity, name, text = row[:4]
     try:
-        spec = cls.from_json(text)
+        spec = cast("Spec", cls.from_json(text))
     except StoreError as error:
         raise UnreadableError(table, number, error) from error
     if (spec.id, spec.name) != (identity, name):
-        raise UnreadableError(table, number, f"it calls itself {spec.name!r}, and isn't {name!r}")
+        kept = f"{name} ({identity[:12]})"
+        raise UnreadableError(table, number, f"{spec.name} ({spec.id[:12]}) is kept as {kept}")
     return spec
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import attrs
 
-from pycnm.engine import records
+from pycnm.engine import quarantine, records
 from pycnm.engine.engine import Engine
+from pycnm.engine.mending import mend
 from pycnm.engine.realising import open_new_uplinks
 from pycnm.errors import CleanupError, InUseError
 from pycnm.kernel import netns
@@ -49,7 +50,10 @@ def settle_in(engine: Engine, host: str) -> list[str]:
             f"the state directory {engine.state_dir} belongs to the host at {path or living}; "
             f"open it with host={path or living!r}, or use another directory for this host"
         )
-    troubles = [] if known is None else _reboot(engine)
+    troubles = []
+    if known is not None:
+        troubles = _reboot(engine)
+        open_new_uplinks(engine)
     with engine.db.write(durable=True) as tx:
         records.set_meta(tx, _INCARNATION, present)
         records.set_meta(tx, _HOST, host)
@@ -71,6 +75,7 @@ def _reboot(engine: Engine) -> list[str]:
     Addresses stay with the endpoints' names: the next sandbox that is connected
     under such a name has them again.
     """
+    quarantine.sweep(engine.db)
     with engine.locks.hold([Lock.recovery(), Lock.host(exclusive=True)]):
         with engine.db.write(durable=True) as tx:
             _settle_all(engine, tx)
@@ -143,8 +148,16 @@ def everything(reader: records.Reader) -> list[tuple[str, str]]:
 
 
 def check(engine: Engine, owner: str | None = None) -> list[str]:
-    """How the kernel differs from what is recorded, a sentence each."""
-    return [words for _, words in _differences(engine, owner)]
+    """How the kernel differs from what is recorded, a sentence each.
+
+    Without `owner`, all is looked at, and what of the record is damaged is told.
+    """
+    told = []
+    if owner is None:
+        quarantine.sweep(engine.db)
+        with engine.reading() as reader:
+            told = quarantine.told(reader)
+    return [*told, *(words for _, words in _differences(engine, owner))]
 
 
 def _differences(engine: Engine, owner: str | None) -> list[tuple[Operation, str]]:
@@ -163,7 +176,7 @@ def reconcile(engine: Engine) -> list[str]:
     Raises:
         CleanupError: some of it could not be put back.
     """
-    troubles = engine.recover()
+    troubles = [*mend(engine), *engine.recover()]
     open_new_uplinks(engine)
     broken = [operation for operation, _ in _differences(engine, None)]
     # What hangs on something that is put back went with it, seen or not.

@@ -142,6 +142,11 @@ CREATE TABLE address_run (
         last_given = None if cursor is None else int.from_bytes(cursor)
         return HeldPool(pool_id, key, space, subnet, dynamic, last_given)
 
+    def pool_ids(self) -> list[str]:
+        """The ids of all pools that somebody holds."""
+        rows = self._connection.execute("SELECT pool_id FROM pool ORDER BY pool_id").fetchall()
+        return [pool_id for (pool_id,) in rows]
+
     def hold(self, pool_id: str, space: str, subnet: Block, dynamic: Block) -> None:
         """Records a pool; a subnet that is new has its reserved addresses taken."""
         where = (space, subnet.version, encode(subnet.first), subnet.prefix)

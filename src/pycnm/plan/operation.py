@@ -111,7 +111,7 @@ class Operation:
             return cls(*(tuple_of(value) for value in values))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
-                f"a recorded operation can't be read ({error}): {text[:200]!r}; "
+                f"a recorded operation can't be read ({error}): {str(text)[:200]!r}; "
                 "`cnm reconcile` makes the object's plan again"
             ) from error
 

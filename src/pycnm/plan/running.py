@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from pycnm.errors import CleanupError, CNMError
+from pycnm.errors import CleanupError
 from pycnm.plan.operation import Operation, Plan, Session
 
 
@@ -90,7 +90,10 @@ class Runner(ABC, Generic[W]):
         def look(session: W) -> list[tuple[Operation, str]]:
             found = []
             for operation in operations:
-                words = operation.check(session)
+                try:
+                    words = operation.check(session)
+                except Exception as error:  # noqa: BLE001 - a damaged record may say anything
+                    words = f"it can't be said whether {operation!r} is so: {error}"
                 if words is not None:
                     found.append((operation, words))
             return found
@@ -113,17 +116,31 @@ def _attempt(session: Work, undo: Sequence[Operation], do: Sequence[Operation]) 
     try:
         _perform(session, undo, do, [])
         session.finish()
-    except (CNMError, OSError):
+    except Exception:  # noqa: BLE001, S110 - what it was will show below
         pass
     else:
         return []
     failures: list[Exception] = []
-    undoing = Plan(tuple(undo)).undoing()
-    for step in [op.undo for op in undoing] + [op.do for op in do]:
-        try:
-            step(session)
-            session.finish()
-        except (CNMError, OSError) as error:
-            if getattr(error, "errno", None) != errno.ENOENT:
-                failures.append(error)
+    for operation in Plan(tuple(undo)).undoing():
+        _try(session, operation.undo, failures)
+    missing: list[Operation] = []
+    for operation in do:
+        # What belongs to something that could not be made is not put on
+        # whatever stands in its place.
+        if any(operation.goes_with(other) for other in missing) or not _try(
+            session, operation.do, failures
+        ):
+            missing.append(operation)
     return failures
+
+
+def _try(session: Work, step: Callable[[Session], None], failures: list[Exception]) -> bool:
+    """Whether a step could be taken; why not goes to `failures`."""
+    try:
+        step(session)
+        session.finish()
+    except Exception as error:  # noqa: BLE001 - in the face of any error, damaged records too
+        if getattr(error, "errno", None) != errno.ENOENT:
+            failures.append(error)
+        return False
+    return True

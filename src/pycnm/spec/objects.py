@@ -80,7 +80,7 @@ class Recorded:
             return cls(**json.loads(text))
         except Exception as error:
             raise StoreError(
-                f"the record of a {cls.__name__} can't be read ({error}): {text[:200]!r}"
+                f"the record of a {cls.__name__} can't be read ({error}): {str(text)[:200]!r}"
             ) from error
 
 

@@ -17,6 +17,8 @@ from pycnm.store.locks import held_file
 Transaction: TypeAlias = sqlite3.Connection
 """A connection inside BEGIN; what it is given to must not commit."""
 
+# Of a damaged file, SQLite quotes in its errors what is no UTF-8.
+_DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 _BUSY = 30.0
 _IDLE = 4
 
@@ -64,7 +66,7 @@ class Database:
         connection = self._take()
         try:
             yield connection
-        except sqlite3.DatabaseError as error:
+        except _DAMAGE as error:
             raise self._failed(error) from error
         finally:
             self._give(connection)
@@ -78,8 +80,8 @@ class Database:
                 it a commit survives the death of any process.
 
         Raises:
-            sqlite3.IntegrityError: something that must be unique is taken.
-            StoreError: the disk is full, or failed; nothing was changed.
+            StoreError: the disk is full, or failed, or something was taken that
+                must be unique and nobody minded; nothing was changed.
         """
         with self._turn():
             connection = self._take()
@@ -88,9 +90,7 @@ class Database:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except sqlite3.IntegrityError:
-                raise
-            except sqlite3.DatabaseError as error:
+            except _DAMAGE as error:
                 raise self._failed(error) from error
             finally:
                 if connection.in_transaction:
@@ -127,7 +127,7 @@ class Database:
                 return self._idle.pop()
         try:
             return self._open()
-        except sqlite3.DatabaseError as error:
+        except _DAMAGE as error:
             raise self._failed(error) from error
 
     def _give(self, connection: sqlite3.Connection) -> None:
@@ -141,6 +141,7 @@ class Database:
         connection = sqlite3.connect(
             self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False
         )
+        connection.text_factory = _text
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -161,7 +162,9 @@ class Database:
                 tx.execute(statement)
         tx.execute(f"PRAGMA user_version = {len(self._migrations)}")
 
-    def _failed(self, error: sqlite3.DatabaseError) -> StoreError | PermissionDeniedError:
+    def _failed(
+        self, error: sqlite3.DatabaseError | UnicodeDecodeError
+    ) -> StoreError | PermissionDeniedError:
         if "unable to open" in str(error) or "readonly" in str(error):
             return PermissionDeniedError(
                 f"{self.path} can't be opened ({error}); run as root, "
@@ -171,6 +174,14 @@ class Database:
             f"{self.path}: {error}; nothing was changed. Free space if the disk is full; if the "
             "file is damaged, move it away, and make anew what it recorded"
         )
+
+
+def _text(data: bytes) -> str:
+    """Text of a row; of a damaged one what nobody can take for anything else."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return f"no UTF-8: {data!r}"
 
 
 def _statements(script: str) -> Iterator[str]:
