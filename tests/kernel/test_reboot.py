@@ -137,6 +137,7 @@ def test_what_is_in_the_way_in_the_new_life_is_told(life, reboot, controller):
     # As it was when the controller was opened.
     cnm.network("inner").delete()
     host.batch("link add lan0 type bridge")
+    cnm.reconcile()
 
 
 # The state directory belongs to one host
