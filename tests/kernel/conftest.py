@@ -72,8 +72,8 @@ def controllers(directory):
     """Opens controllers, `open_one(host)`; in the end their hosts are as they were before."""
     opened, homes = [], {}
 
-    def open_one(host, state="state", **options):
-        homes.setdefault(directory / state, {}).setdefault(host, host.picture())
+    def open_one(host, state="state", before=None, **options):
+        homes.setdefault(directory / state, {}).setdefault(host, before or host.picture())
         opened.append(pycnm.Controller(directory / state, host=host.name, **options))
         return opened[-1]
 

@@ -120,10 +120,11 @@ def test_and_again(reboot, controller, machine):
 def test_what_is_in_the_way_in_the_new_life_is_told(life, reboot, controller):
     """Somebody else's lan0 isn't touched; everything else starts; then ours is made."""
     host = reboot()
+    empty = host.picture()
     host.batch("link add lan0 type bridge")
     try:
         before = host.link("lan0")
-        cnm = controller(host)
+        cnm = controller(host, before=empty)
         assert any("lan0" in trouble for trouble in cnm.troubles)
         assert any("lan0" in trouble for trouble in cnm.check())
         assert host.addresses(f"br-{life['red'][:12]}") == ["10.1.0.1/24"]

@@ -452,12 +452,12 @@ def _address(text, interface):
 
 
 def _plain_routes(routes):
-    """Routes in one order; less those of link-local addresses, which come and go by themselves."""
+    """Routes in one order; less those that the kernel makes for addresses, when it gets to it."""
     dull = {"flags", "metric", "pref", "expires"}
     return sorted(
         json.dumps({key: value for key, value in route.items() if key not in dull})
         for route in routes
-        if not route["dst"].startswith(("fe80:", "ff00:"))
+        if route.get("table") != "local" and not route["dst"].startswith(("fe80:", "ff00:"))
     )
 
 

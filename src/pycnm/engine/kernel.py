@@ -32,6 +32,9 @@ class Kernel(Protocol):
     def uplinks(self) -> Uplinks:
         """The interfaces that packets are routed from, and forwarding on them."""
 
+    def obstacles(self, bridges: Sequence[str]) -> list[str]:
+        """What of other people's firewalls drops packets of `bridges`, in sentences."""
+
     def run(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
         """Carry out a change, all or nothing."""
 

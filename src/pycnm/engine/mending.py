@@ -40,8 +40,9 @@ def mend(engine: Engine) -> list[str]:
         for owner in quarantine.lost(decision.tx):
             decision.drop(owner)
         sound = {box.number for box in records.sandboxes(decision.tx)}
-        for box in {box for _, _, box in quarantine.endpoints(decision.tx)} & sound:
-            reroute(decision, box)
+        for _, _, sandbox in quarantine.endpoints(decision.tx):
+            if sandbox is not None and sandbox in sound:
+                reroute(decision, sandbox)
         for owner in quarantine.incomplete(decision.tx):
             _plan_again(engine, decision, owner)
         drop_unneeded(decision)

@@ -19,6 +19,7 @@ from pycnm.store.locks import Lock
 
 _INCARNATION = "incarnation"
 _HOST = "host"
+_FORWARDING = 0b110  # the bits of HostNeeds for either family
 _OURS = ("host:rules", "host:forwarding4", "host:forwarding6")
 
 
@@ -157,7 +158,17 @@ def check(engine: Engine, owner: str | None = None) -> list[str]:
         quarantine.sweep(engine.db)
         with engine.reading() as reader:
             told = quarantine.told(reader)
+            told += engine.kernel.obstacles(_forwarding(reader))
     return [*told, *(words for _, words in _differences(engine, owner))]
+
+
+def _forwarding(reader: records.Reader) -> list[str]:
+    """The devices of networks that packets are forwarded for."""
+    rows = reader.execute(
+        "SELECT device FROM networks WHERE needs & ? AND device <> '' AND leaving IS NULL",
+        (_FORWARDING,),
+    )
+    return [device for (device,) in rows]
 
 
 def _differences(engine: Engine, owner: str | None) -> list[tuple[Operation, str]]:

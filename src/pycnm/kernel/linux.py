@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pycnm.errors import CNMError
-from pycnm.kernel import facts, links, netns
+from pycnm.kernel import facts, firewalls, links, netns
 from pycnm.kernel.holding import Holder
-from pycnm.kernel.netlink import Socket
+from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
 from pycnm.kernel.routes import OnLinkRoutes
 from pycnm.kernel.session import LinuxSession
 from pycnm.kernel.worker import Workers, run_apart
@@ -94,6 +94,15 @@ class LinuxKernel(Runner[LinuxSession]):
     def uplinks(self) -> Uplinks:
         """The interfaces that packets are routed from, and forwarding on them."""
         return self._workers.run(lambda: self._at_home(facts.uplinks))
+
+    def obstacles(self, bridges: Sequence[str]) -> list[str]:
+        """What of other people's firewalls drops packets of `bridges`, in sentences."""
+
+        def ask() -> list[str]:
+            with Socket(NETLINK_NETFILTER) as connection:
+                return firewalls.obstacles(connection, bridges)
+
+        return self._workers.run(lambda: self._at_home(ask))
 
     def _sweep_later(self) -> None:
         """Look after links that were left to the kernel.

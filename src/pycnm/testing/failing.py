@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pycnm.engine.kernel import Kernel
@@ -86,6 +86,10 @@ class FailingKernel(Runner["FailingSession"]):
     def facts(self) -> HostFacts:
         """What the kernel says of its host."""
         return self._kernel.facts()
+
+    def obstacles(self, bridges: Sequence[str]) -> list[str]:
+        """As the kernel behind it."""
+        return self._kernel.obstacles(bridges)
 
     def uplinks(self) -> Uplinks:
         """What the kernel says of its uplinks."""

@@ -117,6 +117,11 @@ class FakeKernel(Runner[FakeSession]):
                 reserved_ports=frozenset(_ports(host.settings[_RESERVED])),
             )
 
+    def obstacles(self, bridges: Sequence[str]) -> list[str]:
+        """None: nobody else's firewall is on it."""
+        del bridges
+        return []
+
     def uplinks(self) -> Uplinks:
         """The interfaces of its host that packets are routed from, and forwarding on them."""
         with self._lock:
