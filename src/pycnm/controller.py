@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +14,12 @@ from pycnm.engine.engine import Engine
 from pycnm.engine.filters import matching
 from pycnm.engine.request import flag, network_request
 from pycnm.engine.wishes import sandbox_spec
-from pycnm.errors import InvalidArgumentError, PermissionDeniedError
+from pycnm.errors import (
+    InUseError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from pycnm.kernel import netns
 from pycnm.kernel.linux import LinuxKernel
 from pycnm.network import Network
@@ -66,7 +72,12 @@ class Controller:
         path = "" if host is None else netns.resolve(host)
         self._own_machine = not path or netns.identity(path) == netns.identity(netns.this_thread())
         try:
-            self._engine = Engine(directory, kernel or LinuxKernel(path or None, directory))
+            machine = kernel or LinuxKernel(path or None, directory)
+            try:
+                self._engine = Engine(directory, machine)
+            except BaseException:
+                machine.close()
+                raise
             try:
                 self.troubles = recovery.settle_in(self._engine, path)
                 with self._engine.reading() as reader:
@@ -255,7 +266,7 @@ class Controller:
         Args:
             filters: as of `docker network ls`: `name`, `id` (part or regular
                 expression), `driver`, `scope`, `label`, `type`, `dangling`; a
-                value, or a list of which any may match.
+                value, or a list of which any may match; of labels, all must.
 
         Raises:
             InvalidArgumentError: an unknown filter, or a value it can't have.
@@ -290,8 +301,11 @@ class Controller:
         """Delete every network of users' that nothing is connected to; their names."""
         names = []
         for network in self.networks(dangling=True):
-            names.append(network.name)
-            network.delete()
+            # One that somebody connects to, or deletes, meanwhile is no waste.
+            with contextlib.suppress(InUseError, NotFoundError):
+                name = network.name
+                network.delete()
+                names.append(name)
         return names
 
 

@@ -14,7 +14,7 @@ _TRUE, _FALSE = {"true", "1"}, {"false", "0"}
 
 
 def matching(reader: Reader, filters: dict[str, object]) -> list[NetworkRow]:
-    """The networks that match every filter, by any of its values.
+    """The networks that match every filter, by any of its values, or by all of them for labels.
 
     Raises:
         InvalidArgumentError: an unknown filter, or a value it can't have.
@@ -37,7 +37,9 @@ def _test(reader: Reader, name: str, value: object) -> Callable[[NetworkRow], bo
     if name not in kinds:
         raise InvalidArgumentError(f"invalid filter {name!r}; known are {', '.join(kinds)}")
     tests = [kinds[name](_text(name, item)) for item in values]
-    return lambda row: any(test(row) for test in tests)
+    # As Docker has it: a network has many labels, and one of everything else.
+    enough = all if name == "label" else any
+    return lambda row: enough(test(row) for test in tests)
 
 
 def _text(name: str, value: object) -> str:

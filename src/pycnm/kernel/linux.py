@@ -57,6 +57,7 @@ class LinuxKernel(Runner[LinuxSession]):
         sweeper = self._sweeper
         if sweeper is not None:
             sweeper.cancel()
+            sweeper.join()
             self._sweep()
         self._workers.close()
         self._routes.close()

@@ -14,7 +14,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from pycnm.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from pycnm.spec.wording import shown
 
 RUN_NETNS = Path("/run/netns")
@@ -34,6 +39,10 @@ _LIBC = ctypes.CDLL("libc.so.6", use_errno=True)
 def _call(name: str, *arguments: object) -> None:
     if getattr(_LIBC, name)(*arguments) != 0:
         code = ctypes.get_errno()
+        if code in {errno.EPERM, errno.EACCES}:
+            raise PermissionDeniedError(
+                f"not allowed to do {name}(2); run as root (CAP_SYS_ADMIN is needed)"
+            )
         raise OSError(code, f"{name}: {os.strerror(code)}")
 
 
