@@ -8,6 +8,7 @@ from pycnm.plan.links import (
     Address,
     Directory,
     Hairpin,
+    Isolated,
     Link,
     Namespace,
     Route,
@@ -59,6 +60,11 @@ CASES = {
         (BRIDGE, Namespace(BOX), VETH),
         Hairpin(HOST, "veth0"),
         "veth0 doesn't hairpin",
+    ),
+    "isolated": (
+        (BRIDGE, Namespace(BOX), VETH),
+        Isolated(HOST, "veth0"),
+        "veth0 isn't isolated",
     ),
     "address4": (
         (BRIDGE,),
@@ -308,6 +314,7 @@ def test_the_differences_of_what_is_in_a_namespace_that_is_gone(world):
         Up("/run/netns/gone", "eth0"),
         Hairpin("/run/netns/gone", "eth0"),
         Hairpin(HOST, "eth9"),
+        Isolated(HOST, "eth9"),
         Address("/run/netns/gone", "eth0", "10.20.30.2/24"),
         Route("/run/netns/gone", "0.0.0.0/0", "10.20.30.1", "eth0"),
         Rule("/run/netns/gone", "10.20.30.2", 7),

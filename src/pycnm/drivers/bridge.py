@@ -10,7 +10,7 @@ from netaddr import IPAddress
 
 from pycnm.drivers.base import Driver, HostNeeds, Use
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
-from pycnm.plan.links import Address, Hairpin, Link, Sysctl, Up, Veth
+from pycnm.plan.links import Address, Hairpin, Isolated, Link, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST, Features, Operation, Plan
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, GuardTable
@@ -280,10 +280,11 @@ class Bridge(Driver):
         )
         # The port belongs to the bridge and has no address of any family.
         silent = Sysctl(HOST, f"net/ipv6/conf/{outside}/disable_ipv6", "1", outside, optional=True)
+        apart = () if self.icc else (Isolated(HOST, outside),)
         if features.early_guard:
-            port: tuple[Operation, ...] = (guard, pair, silent)
+            port: tuple[Operation, ...] = (guard, pair, *apart, silent)
         else:
-            port = (pair, guard, silent, Up(HOST, outside))
+            port = (pair, guard, *apart, silent, Up(HOST, outside))
         settings: list[Operation] = []
         if endpoint.ip6 is not None:
             settings.append(_inside(ns, inside, "ipv6", "disable_ipv6", "0"))

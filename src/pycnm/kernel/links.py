@@ -253,24 +253,24 @@ class _Ups:
         return None if found.up else f"{fact.link} is down"
 
 
-class _Hairpins:
-    def add(self, session: LinuxSession, fact: plan.Hairpin) -> None:
-        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_hairpin(fact.port, on=True)))
+class _PortFlags:
+    def add(self, session: LinuxSession, fact: plan.PortFlag) -> None:
+        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_flag(fact.port, fact.flag, on=True)))
 
-    def remove(self, session: LinuxSession, fact: plan.Hairpin) -> None:
-        message = rtnl.set_hairpin(fact.port, on=False)
+    def remove(self, session: LinuxSession, fact: plan.PortFlag) -> None:
+        message = rtnl.set_flag(fact.port, fact.flag, on=False)
         with contextlib.suppress(LookupError):
             session.namespace(fact.ns)
             session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
-    def differs(self, session: LinuxSession, fact: plan.Hairpin) -> str | None:
+    def differs(self, session: LinuxSession, fact: plan.PortFlag) -> str | None:
         try:
             found = state(session, fact.ns, fact.port)
         except LookupError:
             found = None
         if found is None:
             return f"the interface {fact.port} is gone"
-        return None if found.hairpin else f"{fact.port} doesn't hairpin"
+        return None if fact.flag in found.flags else f"{fact.port} {fact.lacking}"
 
 
 class _Addresses:
@@ -448,7 +448,8 @@ REALISATIONS.update(
         plan.Link: _Links(),
         plan.Veth: _Veths(),
         plan.Up: _Ups(),
-        plan.Hairpin: _Hairpins(),
+        plan.Hairpin: _PortFlags(),
+        plan.Isolated: _PortFlags(),
         plan.Address: _Addresses(),
         plan.Route: _Routes(),
         plan.Rule: _Rules(),

@@ -37,7 +37,7 @@ _BOOT = 3  # what `ip route add` leaves on routes: nothing to be seen in `ip rou
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
 IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD = 10, 18, 20, 27, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
-_BRPORT_MODE = 4
+_PORT_FLAGS = {"hairpin": 4, "isolated": 33}
 _VETH_INFO_PEER = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
 _IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
@@ -85,7 +85,7 @@ class LinkState(NamedTuple):
     master: int
     group: int
     alias: str
-    hairpin: bool
+    flags: frozenset[str]
 
 
 class AddressState(NamedTuple):
@@ -212,9 +212,9 @@ def set_link(
     return message(RTM_NEWLINK, 0, body)
 
 
-def set_hairpin(name: str, *, on: bool) -> bytes:
-    """Let frames leave a bridge port by which they came, or not."""
-    setting = nested(_INFO_SLAVE_DATA, attribute(_BRPORT_MODE, bytes([on])))
+def set_flag(name: str, flag: str, *, on: bool) -> bytes:
+    """Switch a flag of a bridge port: `hairpin`, or `isolated`."""
+    setting = nested(_INFO_SLAVE_DATA, attribute(_PORT_FLAGS[flag], bytes([on])))
     info = nested(IFLA_LINKINFO, string(_INFO_SLAVE_KIND, "bridge"), setting)
     return message(RTM_NEWLINK, 0, _link() + string(IFLA_IFNAME, name) + info)
 
@@ -244,6 +244,7 @@ def link_state(received: Message) -> LinkState:
     _, _, index, flags, _ = _IFINFO.unpack_from(received.payload)
     found = attributes(received.payload, _IFINFO.size)
     info = attributes(found.get(IFLA_LINKINFO, b""))
+    port = attributes(info.get(_INFO_SLAVE_DATA, b""))
     number = _number
     return LinkState(
         ifindex=index,
@@ -255,7 +256,7 @@ def link_state(received: Message) -> LinkState:
         master=number(found.get(IFLA_MASTER)),
         group=number(found.get(IFLA_GROUP)),
         alias=_text(found.get(IFLA_IFALIAS, b"")),
-        hairpin=attributes(info.get(_INFO_SLAVE_DATA, b"")).get(_BRPORT_MODE) == b"\1",
+        flags=frozenset(flag for flag, kind in _PORT_FLAGS.items() if port.get(kind) == b"\1"),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from shlex import quote
+from typing import ClassVar
 
 import attrs
 
@@ -156,22 +157,44 @@ class Up(Operation):
 
 
 @attrs.frozen
-class Hairpin(Operation):
-    """A bridge port that frames may leave by which they came (bridge(8), "hairpin").
+class PortFlag(Operation):
+    """A flag of a bridge port that is on (bridge(8), "bridge link set"); its kinds follow."""
+
+    ns: str
+    port: str
+
+    flag: ClassVar[str] = ""
+    lacking: ClassVar[str] = ""
+
+    def __str__(self) -> str:
+        return f"{inside(self.ns)}bridge link set dev {self.port} {self.flag} on"
+
+    def within(self) -> tuple[Hashable, ...]:
+        """Its link, and the namespace of that."""
+        return _of_link(self.ns, self.port)
+
+
+@attrs.frozen
+class Hairpin(PortFlag):
+    """A bridge port that frames may leave by which they came.
 
     Where bridged packets pass netfilter (br_netfilter), a sandbox that uses the
     host's address to reach itself is answered on the bridge.
     """
 
-    ns: str
-    port: str
+    flag: ClassVar[str] = "hairpin"
+    lacking: ClassVar[str] = "doesn't hairpin"
 
-    def __str__(self) -> str:
-        return f"{inside(self.ns)}bridge link set dev {self.port} hairpin on"
 
-    def within(self) -> tuple[Hashable, ...]:
-        """Its link, and the namespace of that."""
-        return _of_link(self.ns, self.port)
+@attrs.frozen
+class Isolated(PortFlag):
+    """A bridge port that reaches the bridge, and no port that is isolated too.
+
+    Where bridged packets don't pass netfilter, no rule could keep them apart.
+    """
+
+    flag: ClassVar[str] = "isolated"
+    lacking: ClassVar[str] = "isn't isolated"
 
 
 @attrs.frozen

@@ -163,26 +163,26 @@ class _Ups:
         return None if found.up else f"{fact.link} is down"
 
 
-class _Hairpins:
-    def add(self, session: FakeSession, fact: plan.Hairpin) -> bool:
+class _PortFlags:
+    def add(self, session: FakeSession, fact: plan.PortFlag) -> bool:
         link = session.namespace(fact.ns).links.get(fact.port)
         if link is None:
             raise refusal(fact, errno.ENODEV)
         if link.master is None:
             raise refusal(fact, errno.EOPNOTSUPP)
-        link.hairpin = True
+        link.flags.add(fact.flag)
         return True
 
-    def remove(self, session: FakeSession, fact: plan.Hairpin) -> None:
+    def remove(self, session: FakeSession, fact: plan.PortFlag) -> None:
         link = session.found(fact.ns, fact.port)
         if link is not None:
-            link.hairpin = False
+            link.flags.discard(fact.flag)
 
-    def differs(self, session: FakeSession, fact: plan.Hairpin) -> str | None:
+    def differs(self, session: FakeSession, fact: plan.PortFlag) -> str | None:
         found = session.found(fact.ns, fact.port)
         if found is None:
             return f"the interface {fact.port} is gone"
-        return None if found.hairpin else f"{fact.port} doesn't hairpin"
+        return None if fact.flag in found.flags else f"{fact.port} {fact.lacking}"
 
 
 class _Sysctls:
@@ -325,6 +325,7 @@ REALISATIONS: dict[type[Operation], Realisation] = {
     plan.Link: _Links(),
     plan.Veth: _Veths(),
     plan.Up: _Ups(),
-    plan.Hairpin: _Hairpins(),
+    plan.Hairpin: _PortFlags(),
+    plan.Isolated: _PortFlags(),
     plan.Sysctl: _Sysctls(),
 }

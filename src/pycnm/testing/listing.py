@@ -54,7 +54,7 @@ def _link(link: Link) -> str:
     words += [f"mtu {link.mtu}"] if link.kind and link.mtu != MTU else []
     words += [f"group {link.group:#x}"] if link.group else []
     words += [f"alias {link.alias}"] if link.alias else []
-    words += ["hairpin"] if link.hairpin else []
+    words += sorted(link.flags)
     for what, other in (("master", link.master), ("link", link.parent), ("peer", link.peer)):
         words += [f"{what} {other.name}"] if other is not None else []
     return " ".join(words)

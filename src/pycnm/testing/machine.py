@@ -44,7 +44,7 @@ class Link:
     group: int = 0
     alias: str = ""
     up: bool = False
-    hairpin: bool = False
+    flags: set[str] = attrs.field(factory=set)
     master: Link | None = None
     parent: Link | None = None
     peer: Link | None = None
@@ -182,7 +182,8 @@ class Machine:
             return
         for other in [other for path in self.namespaces for other in self.links(path)]:
             if other.master is link:
-                other.master, other.hairpin = None, False
+                other.master = None
+                other.flags.clear()
             if other.parent is link:
                 self.remove_link(other)
 
