@@ -407,6 +407,7 @@ def test_threads_that_start_it_at_once_get_one(home, host, ports):
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(hold, range(8)))
+    assert until(lambda: len(agents(home)) == 1), "those who were too late end"
     assert len(held_by(ports.agent())) == 8
 
 
