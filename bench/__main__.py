@@ -20,7 +20,8 @@ def main() -> int:
     place = machine.directory()
     if place is None:
         return machine.run_inside(sys.argv[1:], options.directory)
-    machine.settle_in()
+    machine.settle_in(place)
+    heading = report.surroundings(options.rounds, peers.missing())
     tables: list[Table] = []
     try:
         for name in options.parts or PARTS:
@@ -29,7 +30,7 @@ def main() -> int:
                 tables += PARTS[name](stage)
     except KeyboardInterrupt:
         return 130
-    print(report.surroundings(options.rounds, peers.missing()))
+    print(heading)
     for table in tables:
         print()
         print(table.markdown() if options.markdown else table.plain())

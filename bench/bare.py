@@ -174,4 +174,3 @@ class Kernel(Contender):
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._connection.close()
-        super().close()

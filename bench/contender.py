@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import itertools
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -11,7 +10,7 @@ from bench.machine import Host, make_namespace
 
 
 class Contender(abc.ABC):
-    """Attaches sandboxes to one bridge network, on a host of its own.
+    """Attaches sandboxes to one bridge network of a host.
 
     Attributes:
         name: what the table calls it.
@@ -25,7 +24,6 @@ class Contender(abc.ABC):
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._numbers = itertools.count()
 
     def settle_in(self) -> None:
         """Attach a sandbox that stays: some delete a network with its last sandbox."""
@@ -36,7 +34,7 @@ class Contender(abc.ABC):
 
     def next_name(self) -> str:
         """A name that no sandbox has yet, of this contender or another."""
-        return f"{self.host.name}-{next(self._numbers)}"
+        return self.host.next_name()
 
     def prepare_network(self, name: str) -> None:  # noqa: B027 - one of them needs it
         """Do what may be done for `create_network` before the clock starts."""
@@ -64,6 +62,5 @@ class Contender(abc.ABC):
     def delete_sandbox(self, name: str) -> None:
         """Delete a sandbox that is attached."""
 
-    def close(self) -> None:
-        """Give up everything, host and all."""
-        self.host.close()
+    def close(self) -> None:  # noqa: B027 - most keep nothing
+        """Let go of what this process keeps; what is in the host goes with the host."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,7 +64,8 @@ def run_inside(arguments: Sequence[str], parent: str) -> int:
         parent: where a directory for state is made.  It should be on a disk, as
             /var/lib/cnm is: in memory fsync costs nothing.
     """
-    signal.signal(signal.SIGTERM, _leave)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     with tempfile.TemporaryDirectory(prefix="pycnm-bench-", dir=parent) as place:
         environment = {**os.environ, _INSIDE: place}
         # Modules are to be found compiled, as where pycnm is installed.
@@ -80,9 +83,13 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def settle_in() -> None:
-    """Make this process's machine ready; end with the process that watches over it."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def settle_in(directory: Path) -> None:
+    """Make this process's machine ready; end with the process that watches over it.
+
+    Args:
+        directory: removed by the other process, unless that is killed.
+    """
+    threading.Thread(target=_end_with_parent, args=[directory], daemon=True).start()
     for place in (RUN_NETNS.parent, RUN_NETNS):
         # A mount of its own is what `ip netns` would make of /run/netns.
         place.mkdir(exist_ok=True)
@@ -91,8 +98,9 @@ def settle_in() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(directory: Path) -> None:
     sys.stdin.read()
+    shutil.rmtree(directory, ignore_errors=True)
     os._exit(1)
 
 
@@ -165,6 +173,7 @@ class Host:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._numbers = itertools.count()
         make_namespace(name)
         self.descriptor = os.open(RUN_NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
         self._thread = ThreadPoolExecutor(1, f"in-{name}", self._enter)
@@ -182,6 +191,10 @@ class Host:
     ) -> str:
         """What a program, started in the namespace and given `text`, prints."""
         return self.inside(_run, argv, text, environment)
+
+    def next_name(self) -> str:
+        """A name for a sandbox of this host that no other has."""
+        return f"{self.name}-{next(self._numbers)}"
 
     def links(self) -> int:
         """How many interfaces there are."""

@@ -53,4 +53,3 @@ class Pycnm(Contender):
     def close(self) -> None:
         self.controller.close()
         end_agents(self.state)
-        super().close()

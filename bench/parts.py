@@ -58,7 +58,9 @@ class Stage:
     def hosts(self) -> Iterator[Host]:
         """Hosts, as many as are asked for."""
         for number in itertools.count():
-            yield Host(f"h{number}")
+            host = Host(f"h{number}")
+            self._undo.callback(host.close)
+            yield host
 
     def ready(self, contender: C) -> C:
         """A contender with a sandbox that stays."""
@@ -128,34 +130,27 @@ def ports(stage: Stage) -> list[Table]:
 
 
 def _crowd(stage: Stage, gather: Callable[[Pycnm, int], str], count: int) -> list[Table]:
-    """Measure on an empty host, and once more with a crowd there.
+    """Measure on a host that is empty, and once more with a crowd there.
 
-    Some of what a crowd costs the kernel costs every namespace: the second
-    host, which stays empty, says how much.
+    The kernel alone, on the same host, says how much of the difference is its.
     """
-    hosts = stage.hosts()
-    name = gather.__name__
-    ours, beside = (
-        stage.ready(Pycnm(next(hosts), stage.directory / f"{name}-{place}"))
-        for place in ("here", "beside")
-    )
-    times, warm = stage.times, Times()
-    _all_rows(ours, warm, report.EMPTY)
-    for number in range(stage.rounds):
-        _all_rows(ours, times, report.EMPTY, publish=number < stage.few)
+    host = next(stage.hosts())
+    ours = stage.ready(Pycnm(host, stage.directory / gather.__name__))
+    kernel = stage.ready(Kernel(host))
+    _all_rows(stage, ours, kernel, report.EMPTY)
     what = gather(ours, count)
-    for each in (ours, beside):
-        _all_rows(each, warm, report.EMPTY)
-    for number in range(stage.rounds):
-        _all_rows(ours, times, report.CROWDED, publish=number < stage.few)
-        _all_rows(beside, times, report.BESIDE, publish=number < stage.few)
-    return [report.crowd(times, what)]
+    _all_rows(stage, ours, kernel, report.CROWDED)
+    return [report.crowd(stage.times, what)]
 
 
-def _all_rows(ours: Pycnm, times: Times, who: str, *, publish: bool = True) -> None:
-    work.one_turn(ours, times, who)
-    if publish:
-        work.publish_live(ours, times, who)
+def _all_rows(stage: Stage, ours: Pycnm, kernel: Kernel, state: str) -> None:
+    warm_up = Times()
+    for number in range(-1, stage.rounds):
+        times = warm_up if number < 0 else stage.times
+        work.one_turn(ours, times, f"{ours.name}, {state}")
+        work.one_turn(kernel, times, f"{kernel.name}, {state}")
+        if number < stage.few:
+            work.publish_live(ours, times, f"{ours.name}, {state}")
 
 
 def starting(stage: Stage) -> list[Table]:

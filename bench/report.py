@@ -35,16 +35,20 @@ BUDGETS = (
 _PUBLISHING = (Budget("5", work.PUBLISH, 40), Budget("5", work.UNPUBLISH, 40))
 OURS, KERNEL = "pycnm", "kernel alone"
 _PEERS = ("CNI", "netavark")
+_QUIET = 0.5
 
 
 def surroundings(rounds: int, absent: Sequence[str]) -> str:
-    """On what it was measured, in a few sentences."""
+    """On what is measured, in a few sentences; to be asked before it is."""
     today = dt.datetime.now(tz=dt.UTC).date()
     words = (
         f"{today}, Linux {platform.release()}, {os.cpu_count()} CPUs ({_cpu()}), "
         f"Python {platform.python_version()}. Milliseconds: the median of {rounds} rounds, "
         "the worst in brackets."
     )
+    load, *_ = os.getloadavg()
+    if load > _QUIET:
+        words += f" The machine was busy with other things as well: its load was {load:.1f}."
     if absent:
         words += f" Not installed, so not measured: {', '.join(absent)}."
     return words
@@ -122,28 +126,22 @@ def _whole(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
 
 
-EMPTY, CROWDED, BESIDE = "empty", "crowded", "empty, beside"
+EMPTY, CROWDED = "empty", "crowded"
 
 
 def crowd(times: Times, what: str) -> Table:
     """Row 7, for one kind of crowd."""
     rows = []
     for _, each, _ in (*BUDGETS, *_PUBLISHING):
-        empty, crowded, beside = (times.median(each, who) for who in (EMPTY, CROWDED, BESIDE))
-        rows.append(
-            [
-                "7",
-                each,
-                "≤ 1.3",
-                milliseconds(empty),
-                milliseconds(crowded),
-                milliseconds(beside),
-                ratio(crowded, empty),
-                ratio(crowded, beside),
-            ]
-        )
-    head = ["Row", "Work", "Budget", "before", "with them", "another host", "ratio"]
-    head += ["to the other host"]
+        cells = []
+        for name in (OURS, KERNEL):
+            empty = times.median(each, f"{name}, {EMPTY}")
+            crowded = times.median(each, f"{name}, {CROWDED}")
+            growth = f"{crowded / empty:.2f}" if crowded and empty else ""
+            cells += [milliseconds(empty), milliseconds(crowded), growth]
+        rows.append(["7", each, "≤ 1.3", *cells])
+    head = ["Row", "Work", "Budget", "without", "with", "ratio"]
+    head += [f"{KERNEL}: without", "with", "ratio"]
     return Table(f"With {what} present", head, rows)
 
 

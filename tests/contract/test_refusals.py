@@ -202,6 +202,7 @@ def test_a_namespace_where_there_is_something_else(world):
     assert str(caught.value) == (
         "/run/netns/box is taken; adopt that namespace with netns='box', or choose another name"
     )
+    world.kernel.run([Namespace(BOX)], ())
     assert world.kernel.check([taken]) == []
 
 

@@ -111,9 +111,12 @@ def agents(directory):
 
 def held_by(agent):
     """The ports that sockets of an agent are bound to, in the kernel's digits."""
-    process, found = Path("/proc", str(agent)), []
+    process, own, found = Path("/proc", str(agent)), set(), []
     with contextlib.suppress(OSError):
-        own = {os.readlink(entry) for entry in (process / "fd").iterdir()}
+        for entry in os.listdir(process / "fd"):
+            # One may be closed in the meantime.
+            with contextlib.suppress(OSError):
+                own.add(os.readlink(process / "fd" / entry))
         for kind in ("tcp", "tcp6", "udp", "udp6"):
             for line in (process / "net" / kind).read_text().splitlines()[1:]:
                 words = line.split()

@@ -74,7 +74,7 @@ def test_addresses_are_good_at_once(cnm, net):
     (shown,) = [each for each in inside(box).ip("-6", "address", "show", "dev", "eth0") if each]
     (info,) = [each for each in shown["addr_info"] if each.get("local") == "fd00:1::2"]
     assert not {"tentative", "optimistic", "dadfailed"} & set(info)
-    assert inside(box).ping("fd00:1::1", 1)
+    assert inside(box).ping("fd00:1::1")
 
 
 def test_by_name(pair):
@@ -171,7 +171,7 @@ def test_an_ipv4_endpoint_has_no_ipv6_at_either_end(cnm, host):
         (host, endpoint.host_interface),
         (host, f"br-{net.id[:12]}"),
     ):
-        assert place.link(interface)["operstate"] == "UP"
+        assert "UP" in place.link(interface)["flags"]
         assert place.run("ip", "-6", "address", "show", "dev", interface) == ""
     assert inside(box).routes(6) == []
 
@@ -237,8 +237,7 @@ def test_what_comes_from_the_bridge_is_not_believed(cnm, host, outside, subnet):
 
 def test_a_plain_machine_believes_them(host, outside):
     """So the advertisements of these tests are good ones."""
-    advertise(outside, "eth0")
-    assert until(lambda: deceived(host))
+    assert until(lambda: advertise(outside, "eth0") or deceived(host))
 
 
 def test_the_hosts_own_addresses_from_its_router_stay(controller, machine, host):
@@ -247,8 +246,7 @@ def test_the_hosts_own_addresses_from_its_router_stay(controller, machine, host)
     host.wire(router, ["192.0.2.1/24"], ["192.0.2.66/24"])
     cnm = controller(host)
     with cnm.create_network("dual", ipv6=True):
-        advertise(router, "eth0")
-        assert until(lambda: len(deceived(host)) >= 3), deceived(host)
+        assert until(lambda: advertise(router, "eth0") or len(deceived(host)) >= 3), deceived(host)
     # Away with the lesson, so that the host is what it was.
     host.set_sysctl(net__ipv6__conf__eth0__disable_ipv6=1)
     host.set_sysctl(net__ipv6__conf__eth0__disable_ipv6=0)

@@ -135,10 +135,6 @@ def test_what_is_in_the_way_in_the_new_life_is_told(life, reboot, controller):
     cnm.reconcile()
     assert cnm.check() == []
     assert host.addresses("lan0") == ["10.2.0.1/24"]
-    # As it was when the controller was opened.
-    cnm.network("inner").delete()
-    host.batch("link add lan0 type bridge")
-    cnm.reconcile()
 
 
 # The state directory belongs to one host

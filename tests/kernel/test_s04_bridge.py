@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from topology import inside
+from topology import inside, until
 
 
 @pytest.fixture
@@ -19,7 +19,8 @@ def test_inside_is_eth0_with_its_address_and_routes(c1):
     assert box.addresses("eth0") == ["172.17.0.2/16"]
     eth0 = box.link("eth0")
     assert eth0["address"] == "02:42:ac:11:00:02"
-    assert (eth0["mtu"], eth0["operstate"]) == (1500, "UP")
+    assert eth0["mtu"] == 1500
+    assert until(lambda: box.link("eth0")["operstate"] == "UP")
     assert [line.split() for line in box.run("ip", "route").splitlines()] == [
         ["default", "via", "172.17.0.1", "dev", "eth0"],
         ["172.17.0.0/16", "dev", "eth0", "proto", "kernel", "scope", "link", "src", "172.17.0.2"],
@@ -31,7 +32,7 @@ def test_outside_is_a_veth_whose_master_is_cnm0(c1, host):
     port = host.link(endpoint.host_interface)
     assert port["linkinfo"]["info_kind"] == "veth"
     assert port["master"] == "cnm0"
-    assert port["operstate"] == "UP"
+    assert until(lambda: host.link(port["ifname"])["operstate"] == "UP")
     # Each end knows the other's index: these two are one pair.
     eth0 = inside(c1).link("eth0")
     assert (port["link_index"], eth0["link_index"]) == (eth0["ifindex"], port["ifindex"])

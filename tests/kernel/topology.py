@@ -10,24 +10,35 @@ import contextlib
 import ctypes
 import json
 import os
-import re
-import selectors
 import signal
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
-from typing import NamedTuple
+
+from pictures import differences, plain_routes, plain_rules
+from traffic import IMPATIENCE, PATIENCE, Answer, Capture, Server, ask_again, until
+
+__all__ = [
+    "CLONE_NEWNET",
+    "CLONE_NEWNS",
+    "IMPATIENCE",
+    "PATIENCE",
+    "RUN_NETNS",
+    "Answer",
+    "Machine",
+    "Place",
+    "ask_again",
+    "call",
+    "differences",
+    "inside",
+    "until",
+    "within",
+]
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 LIBC = ctypes.CDLL("libc.so.6", use_errno=True)
 RUN_NETNS = Path("/run/netns")
-
-PATIENCE = 5.0
-"""Seconds to wait for what should happen; a busy machine may need them."""
-IMPATIENCE = 0.3
-"""Seconds to wait for what should not."""
 
 
 def call(name, *arguments):
@@ -59,36 +70,6 @@ def within(path, work):
     if error is not None:
         raise error
     return result
-
-
-def differences(now, before, path=""):
-    """What differs between two nested values, by the way to it."""
-    if isinstance(now, dict) and isinstance(before, dict):
-        for key in {**before, **now}:
-            yield from differences(now.get(key), before.get(key), f"{path}/{key}")
-    elif isinstance(now, list) and isinstance(before, list):
-        more = [item for item in now if item not in before]
-        less = [item for item in before if item not in now]
-        yield from (f"{path}: + {item}" for item in more)
-        yield from (f"{path}: - {item}" for item in less)
-    elif now != before:
-        yield f"{path}: {before!r} -> {now!r}"
-
-
-def until(question, patience=PATIENCE):
-    """The first true answer to `question`, or the last one when patience is at an end."""
-    deadline = time.monotonic() + patience
-    while not (answer := question()) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return answer
-
-
-class Answer(NamedTuple):
-    """What a `Server` told a client: its own label, and whom it sees at the other end."""
-
-    server: str
-    peer: str
-    peer_port: int
 
 
 class Place:
@@ -204,13 +185,13 @@ class Place:
             **{f"policy{n}": f"ip -j -{n} rule" for n in (4, 6)},
         }
         found = self._outputs(commands)
-        found["ruleset"] = _plain_rules(found["ruleset"]["nftables"])
+        found["ruleset"] = plain_rules(found["ruleset"]["nftables"])
         found["addresses"] = {
             link["ifname"]: sorted(info["local"] for info in link["addr_info"])
             for link in found["addresses"]
         }
         for n in (4, 6):
-            found[f"routes{n}"] = _plain_routes(found[f"routes{n}"])
+            found[f"routes{n}"] = plain_routes(found[f"routes{n}"])
         return {**found, "settings": self.settings(), "bound": self.bound()}
 
     def _outputs(self, commands):
@@ -294,104 +275,6 @@ class Place:
                     reader.join()
 
 
-class Capture:
-    """Frames as lines of text."""
-
-    def __init__(self):
-        self.lines = []
-
-    def read(self, stream):
-        for line in stream:
-            self.lines.append(line)
-
-    def find(self, pattern, patience=PATIENCE):
-        """The match of a regular expression in the first line that has one."""
-
-        def look():
-            return next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
-
-        return until(look, patience)
-
-
-class Server:
-    """Answers every line and every datagram with whom it comes from."""
-
-    def __init__(self, place, label, ports):
-        self._label = label
-        self._selector = selectors.DefaultSelector()
-        self._wake, waker = socket.socketpair()
-        self._selector.register(waker, selectors.EVENT_READ, None)
-        for port in ports:
-            number, _, protocol = str(port).partition("/")
-            kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-            for family, everywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-                self._listen(place.socket(family, kind), everywhere, int(number))
-        self._thread = threading.Thread(target=self._run, name="test-server", daemon=True)
-
-    def _listen(self, listener, everywhere, port):
-        if listener.family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((everywhere, port))
-        if listener.type == socket.SOCK_STREAM:
-            listener.listen()
-            self._selector.register(listener, selectors.EVENT_READ, self._accept)
-        else:
-            self._selector.register(listener, selectors.EVENT_READ, self._datagram)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._wake.close()
-        self._thread.join()
-        for key in list(self._selector.get_map().values()):
-            key.fileobj.close()
-        self._selector.close()
-
-    def _run(self):
-        while True:
-            for key, _ in self._selector.select():
-                if key.data is None:
-                    return
-                with contextlib.suppress(OSError):
-                    key.data(key.fileobj)
-
-    def _accept(self, listener):
-        connection, _ = listener.accept()
-        self._selector.register(connection, selectors.EVENT_READ, self._line)
-
-    def _line(self, connection):
-        try:
-            if connection.recv(4096):
-                connection.sendall(self._answer(connection.getpeername()))
-                return
-        except ConnectionError:
-            pass
-        self._selector.unregister(connection)
-        connection.close()
-
-    def _datagram(self, listener):
-        _, peer = listener.recvfrom(4096)
-        listener.sendto(self._answer(peer), peer)
-
-    def _answer(self, peer):
-        return json.dumps([self._label, peer[0], peer[1]]).encode() + b"\n"
-
-
-def ask_again(client):
-    """What a `Server` answers on a socket that is connected to it."""
-    client.sendall(b"?\n")
-    data = b""
-    while not data.endswith(b"\n"):
-        piece = client.recv(4096)
-        if not piece:
-            raise ConnectionResetError
-        data += piece
-    return Answer(*json.loads(data))
-
-
 class Machine(Place):
     """A host, a router or the outside: a namespace under a name, with lo up.
 
@@ -449,39 +332,3 @@ def inside(sandbox):
 
 def _address(text, interface):
     return f"address add {text} dev {interface}" + " nodad" * (":" in text)
-
-
-def _plain_routes(routes):
-    """Routes in one order; less those that the kernel makes for addresses, when it gets to it."""
-    dull = {"flags", "metric", "pref", "expires"}
-    return sorted(
-        json.dumps({key: value for key, value in route.items() if key not in dull})
-        for route in routes
-        if route.get("table") != "local" and not route["dst"].startswith(("fe80:", "ff00:"))
-    )
-
-
-def _plain_rules(items):
-    plain = []
-    for item in items:
-        for kind, body in item.items():
-            if kind == "metainfo":
-                continue
-            kept = {key: value for key, value in body.items() if key != "handle"}
-            if "elem" in kept:
-                kept["elem"] = sorted(kept["elem"], key=json.dumps)
-            plain.append({kind: kept})
-    # Rules stay in their order, which means something; the rest comes in any.
-    return sorted(plain, key=_rank)
-
-
-_RANKS = ("table", "map", "set", "chain", "rule", "element")
-
-
-def _rank(item):
-    ((kind, body),) = item.items()
-    if kind == "rule":
-        text = f"{body['family']} {body['table']} {body['chain']}"
-    else:
-        text = json.dumps(body, sort_keys=True)
-    return _RANKS.index(kind), text

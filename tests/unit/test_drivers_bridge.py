@@ -9,13 +9,10 @@ import pytest
 
 from pycnm.drivers.base import HostNeeds, Use
 from pycnm.drivers.bridge import Bridge
-from pycnm.drivers.hosting import plan_forwarding4, plan_forwarding6, plan_rules
-from pycnm.drivers.routing import Attachment, plan_routes
 from pycnm.engine.sandboxes import plan_sandbox
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
-from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.operation import Features
-from pycnm.plan.rules import Guard, Skeleton
+from pycnm.plan.rules import Guard
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
 from pycnm.spec.ports import PortBinding
 
@@ -43,7 +40,7 @@ def shown(plan):
     """The plan's text; of rules that have tests of their own only what they are made from."""
     lines = []
     for operation in plan:
-        if isinstance(operation, (Guard, Skeleton)):
+        if isinstance(operation, Guard):
             lines.append(f"{operation!r}\n")
         else:
             lines.append(f"{operation}\n")
@@ -225,45 +222,6 @@ def test_needs(driver, network, needs):
     assert driver.needs(network) == needs
 
 
-UPLINKS = Uplinks(("eth0", "eth1"), ("eth0", "eth1"), ("eth1",))
-
-
-def test_rules_take_the_hosts_ephemeral_ports():
-    assert plan_rules(HostFacts(ephemeral=(40000, 40999)), "cnm").operations == (
-        Skeleton("cnm", 40000, 40999),
-    )
-
-
-def test_forwarding_is_switched_on_where_it_is_off():
-    assert shown(plan_forwarding4(UPLINKS)) == (
-        "nft 'add element inet cnm opened4 { \"eth0\" }'\n"
-        "sysctl -w net.ipv4.conf.eth0.forwarding=1\n"
-        "nft 'add element inet cnm opened4 { \"eth1\" }'\n"
-        "sysctl -w net.ipv4.conf.eth1.forwarding=1\n"
-    )
-    assert shown(plan_forwarding6(UPLINKS, Features())) == (
-        "nft 'add element inet cnm opened6 { \"eth0\" }'\n"
-        "sysctl -w net.ipv6.conf.eth0.force_forwarding=1\n"
-        "nft 'add element inet cnm opened6 { \"eth1\" }'\n"
-        "sysctl -w net.ipv6.conf.eth1.force_forwarding=1\n"
-    )
-
-
-def test_forwarding_everywhere_costs_nobody_router_advertisements():
-    assert shown(plan_forwarding6(UPLINKS, OLD)) == (
-        "nft 'add element inet cnm opened6 { \"eth0\" }'\n"
-        "nft 'add element inet cnm opened6 { \"eth1\" }'\n"
-        "sysctl -w net.ipv6.conf.eth1.accept_ra=2\n"
-        "sysctl -w net.ipv6.conf.all.forwarding=1\n"
-    )
-
-
-def test_a_host_that_forwards_is_left_as_it_is():
-    assert shown(plan_forwarding4(Uplinks())) == ""
-    assert shown(plan_forwarding6(Uplinks(forwards6=True), OLD)) == ""
-    assert shown(plan_forwarding6(UPLINKS, Features(ipv6=False))) == ""
-
-
 # Sandboxes, endpoints, ports
 
 
@@ -389,39 +347,6 @@ def test_port(text, ends):
         protocol=protocol, host_address=host, host_port=port, address=address, port=target
     )
     assert shown(Bridge().plan_port(NET, END, binding)) == text
-
-
-def test_routes():
-    other = attrs.evolve(
-        END6, id="d" * 64, ip="172.18.0.5/16", gateway="172.18.0.1", gateway6=None, interface="eth1"
-    )
-    alone = attrs.evolve(END, interface="eth2", gateway=None, id="a" * 64)
-    attachments = [
-        Attachment(other, attrs.evolve(NET, name="a_first_name")),
-        Attachment(END6, DUAL),
-        Attachment(alone, attrs.evolve(NET, name="within", internal=True)),
-    ]
-    # Both families go before a name.
-    assert (
-        shown(plan_routes(BOX.key, attachments))
-        == """\
-ip -n c3 route add default via 10.20.30.1 dev eth0
-ip -n c3 rule add from 172.18.0.5 table 1675484637
-ip -n c3 route add default via 172.18.0.1 dev eth1 table 1675484637
-ip -n c3 -6 route add default via fd00:20:30::1 dev eth0
-"""
-    )
-    first = attrs.evolve(other, gateway_priority=1)
-    chosen = plan_routes(BOX.key, [Attachment(END6, DUAL), Attachment(first, NET)])
-    assert (
-        shown(chosen)
-        == """\
-ip -n c3 route add default via 172.18.0.1 dev eth1
-ip -n c3 rule add from 10.20.30.3 table 1676603118
-ip -n c3 route add default via 10.20.30.1 dev eth0 table 1676603118
-ip -n c3 -6 route add default via fd00:20:30::1 dev eth0
-"""
-    )
 
 
 # What can't be

@@ -13,14 +13,17 @@ import time
 import pytest
 
 import pycnm
+from pycnm.engine import records
 from pycnm.errors import (
     AddressInUseError,
     AlreadyExistsError,
     CNMError,
+    InUseError,
     NotFoundError,
     PoolOverlapError,
     PortInUseError,
 )
+from pycnm.store.locks import Lock
 from pycnm.testing import FakeKernel
 
 THREADS = 8
@@ -155,6 +158,78 @@ def test_deleted_under_somebodys_hands(cnm, kernel):
         for left in cnm.networks(type="custom"):
             left.delete()
         assert kernel.listing() == nothing
+
+
+@pytest.fixture
+def in_between(cnm, monkeypatch):
+    """Something that happens once a change has looked things up, and before it has its locks.
+
+    Returns what it then had: the locks of its last attempt.
+    """
+    had = []
+    engine, hold = cnm._engine, cnm._engine.locks.hold
+
+    def after(happens):
+        events = [happens]
+
+        @contextlib.contextmanager
+        def hold_later(locks):
+            if events:
+                events.pop()()
+            had[:] = locks = list(locks)
+            with hold(locks) as held:
+                yield held
+
+        monkeypatch.setattr(engine.locks, "hold", hold_later)
+        return had
+
+    return after
+
+
+def number(cnm, box):
+    with cnm._engine.reading() as reader:
+        return records.sandbox(reader, box.id).number
+
+
+def test_connected_while_the_network_is_being_deleted(cnm, kernel, in_between):
+    nothing = kernel.listing()
+    net = cnm.create_network("front")
+    box, late = cnm.create_sandbox("c1"), cnm.create_sandbox("c2")
+    net.connect(box)
+    wanted = {Lock.sandbox(number(cnm, each)) for each in (box, late)}
+    had = in_between(lambda: net.connect(late))
+    net.delete(force=True)
+    assert wanted <= set(had)
+    box.delete()
+    late.delete()
+    assert kernel.listing() == nothing
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda end: end.publish("80"),
+        lambda end: end.leave(),
+        lambda end: end.network.disconnect("c2"),
+        lambda end: end.delete(),
+    ],
+    ids=["publish", "leave", "disconnect", "delete"],
+)
+def test_moved_while_it_is_being_changed(cnm, in_between, change):
+    net = cnm.create_network("front")
+    box, other = cnm.create_sandbox("c1"), cnm.create_sandbox("c2")
+    end = net.connect(box)
+
+    def move():
+        end.leave()
+        end.join(other)
+
+    had = in_between(move)
+    with contextlib.suppress(InUseError, NotFoundError):
+        change(end)
+        assert Lock.sandbox(number(cnm, other)) in had
+    assert Lock.sandbox(number(cnm, box)) not in had
+    assert cnm.check() == []
 
 
 def test_an_endpoint_that_moves_about(cnm, kernel):

@@ -140,6 +140,15 @@ def test_a_change_sets_aside_what_is_in_its_way(directory, kernel, table):
         look(cnm)
 
 
+def test_a_network_is_deleted_with_a_damaged_endpoint(directory, kernel):
+    """The change finds it damaged, sets it aside, and is made once more without it."""
+    damage(directory, "UPDATE endpoints SET spec = '' WHERE name = 'box-one'")
+    with pycnm.Controller(directory, kernel=kernel) as cnm:
+        cnm.network("net-one").delete()
+        assert [net.name for net in cnm.networks(type="custom")] == ["net-two"]
+        assert "the record of endpoint box-one" in cnm.check()[0]
+
+
 def test_asked_for_by_name(directory, kernel):
     damage(directory, "UPDATE networks SET spec = '' WHERE name = 'net-one'")
     with pycnm.Controller(directory, kernel=kernel) as cnm:

@@ -92,6 +92,7 @@ def test_what_was_under_way_is_settled(tmp_path):
         pend(cnm, "delete network", lambda: net.delete(force=True))
     with pycnm.Controller(tmp_path, kernel=FakeKernel()) as cnm:
         assert cnm.troubles == []
+        assert cnm._engine.pending() == set()
         assert cnm.networks(type="custom") == []
         assert cnm.check() == []
         cnm.create_network("front", subnet="10.20.30.0/24")

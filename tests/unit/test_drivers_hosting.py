@@ -1,0 +1,51 @@
+"""What the networks of a host share, as a person would type it."""
+
+from __future__ import annotations
+
+from pycnm.drivers.hosting import plan_forwarding4, plan_forwarding6, plan_rules
+from pycnm.plan.host import HostFacts, Uplinks
+from pycnm.plan.operation import Features
+from pycnm.plan.rules import Skeleton
+
+OLD = Features(early_guard=False, force_forwarding=False)
+UPLINKS = Uplinks(("eth0", "eth1"), ("eth0", "eth1"), ("eth1",))
+
+
+def text(plan):
+    return "".join(f"{operation}\n" for operation in plan)
+
+
+def test_rules_take_the_hosts_ephemeral_ports():
+    assert plan_rules(HostFacts(ephemeral=(40000, 40999)), "cnm").operations == (
+        Skeleton("cnm", 40000, 40999),
+    )
+
+
+def test_forwarding_is_switched_on_where_it_is_off():
+    assert text(plan_forwarding4(UPLINKS)) == (
+        "nft 'add element inet cnm opened4 { \"eth0\" }'\n"
+        "sysctl -w net.ipv4.conf.eth0.forwarding=1\n"
+        "nft 'add element inet cnm opened4 { \"eth1\" }'\n"
+        "sysctl -w net.ipv4.conf.eth1.forwarding=1\n"
+    )
+    assert text(plan_forwarding6(UPLINKS, Features())) == (
+        "nft 'add element inet cnm opened6 { \"eth0\" }'\n"
+        "sysctl -w net.ipv6.conf.eth0.force_forwarding=1\n"
+        "nft 'add element inet cnm opened6 { \"eth1\" }'\n"
+        "sysctl -w net.ipv6.conf.eth1.force_forwarding=1\n"
+    )
+
+
+def test_forwarding_everywhere_costs_nobody_router_advertisements():
+    assert text(plan_forwarding6(UPLINKS, OLD)) == (
+        "nft 'add element inet cnm opened6 { \"eth0\" }'\n"
+        "nft 'add element inet cnm opened6 { \"eth1\" }'\n"
+        "sysctl -w net.ipv6.conf.eth1.accept_ra=2\n"
+        "sysctl -w net.ipv6.conf.all.forwarding=1\n"
+    )
+
+
+def test_a_host_that_forwards_is_left_as_it_is():
+    assert text(plan_forwarding4(Uplinks())) == ""
+    assert text(plan_forwarding6(Uplinks(forwards6=True), OLD)) == ""
+    assert text(plan_forwarding6(UPLINKS, Features(ipv6=False))) == ""
