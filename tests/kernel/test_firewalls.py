@@ -67,3 +67,17 @@ def test_one_that_is_about_all_bridges_is_not_in_the_way(cnm, net, c2, host):
         assert cnm.check() == []
     finally:
         host.run("nft", "delete", "table", "inet", "corp")
+
+
+def test_a_chain_of_ours_that_was_emptied_is_put_back(cnm, net, c2, host, outside):
+    net.connect(c2)
+    user = 'iifname "nothing" accept'
+    host.run("nft", "add", "rule", "inet", "cnm", "user", *user.split())
+    host.run("nft", "flush", "chain", "inet", "cnm", "forward")
+    assert cnm.check() == ["chain inet cnm forward is gone or was changed"]
+    cnm.reconcile()
+    assert cnm.check() == []
+    assert "nothing" in host.run("nft", "list", "chain", "inet", "cnm", "user")
+    with outside.serve("80"):
+        assert inside(c2).ask("192.0.2.66", 80).peer == "192.0.2.1"
+    host.run("nft", "flush", "chain", "inet", "cnm", "user")

@@ -45,8 +45,9 @@ def _nft(session: LinuxSession) -> Socket:
 
 class _Skeletons:
     def add(self, session: LinuxSession, fact: plan.Skeleton) -> None:
-        table = Table(ruleset.FAMILY, ruleset.TABLE)
-        if not nfnetlink.has(_nft(session), table):
+        # What is there and was changed is made anew; elements, and the
+        # administrator's own chain, stay as they are.
+        if self.differs(session, fact) is not None:
             _queue(session, fact, nfnetlink.load(_skeleton(fact)))
 
     def remove(self, session: LinuxSession, fact: plan.Skeleton) -> None:
