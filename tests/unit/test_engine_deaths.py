@@ -104,23 +104,24 @@ def start(directory):
     kernel = FakeKernel()
     with pycnm.Controller(directory, kernel=kernel) as cnm:
         net = cnm.create_network("front", subnet="10.20.30.0/24")
-        net.connect(cnm.create_sandbox("c1"), publish=["8080:80"])
-        cnm.create_sandbox("c2")
+        net.connect(cnm.create_sandbox("one"), publish=["8080:80"])
+        cnm.create_sandbox("two")
     return kernel
 
 
 MAKING = {
     "network": lambda cnm: cnm.create_network("back", ipv6=True),
     "sandbox": lambda cnm: cnm.create_sandbox("c3"),
-    "connect": lambda cnm: cnm.network("front").connect("c2", publish=["8081:80"]),
-    "default": lambda cnm: cnm.network("bridge").connect("c1", gateway_priority=1),
+    "connect": lambda cnm: cnm.network("front").connect("two", publish=["8081:80"]),
+    "default": lambda cnm: cnm.network("bridge").connect("one", gateway_priority=1),
     "publish": lambda cnm: cnm.network("front").endpoints[0].publish("8082:80", "53/udp"),
     "leave": lambda cnm: cnm.network("front").endpoints[0].leave(),
 }
+# Names that can't be the beginning of an id, which would find another object.
 FAREWELLS = {
     "unpublish": lambda cnm: cnm.network("front").endpoints[0].unpublish("80"),
-    "disconnect": lambda cnm: cnm.network("front").disconnect("c1"),
-    "sandbox": lambda cnm: cnm.sandbox("c1").delete(),
+    "disconnect": lambda cnm: cnm.network("front").disconnect("one"),
+    "sandbox": lambda cnm: cnm.sandbox("one").delete(),
     "network": lambda cnm: cnm.network("front").delete(force=True),
 }
 
@@ -139,8 +140,8 @@ def test_what_was_being_made_is_unmade(tmp_path, action):
             assert left.listing() == before
             assert cnm.check() == []
             assert [net.name for net in cnm.networks(type="custom")] == ["front"]
-            assert [box.name for box in cnm.sandboxes()] == ["c1", "c2"]
-            assert [end.name for end in cnm.network("front").endpoints] == ["c1"]
+            assert [box.name for box in cnm.sandboxes()] == ["one", "two"]
+            assert [end.name for end in cnm.network("front").endpoints] == ["one"]
     assert count > 3
 
 
@@ -186,11 +187,11 @@ def test_what_it_had_reserved_is_free_again(tmp_path):
         tmp_path,
         kernel,
         AFTER,
-        lambda cnm: cnm.network("front").connect("c2", ip="10.20.30.9", publish=["8081:80"]),
+        lambda cnm: cnm.network("front").connect("two", ip="10.20.30.9", publish=["8081:80"]),
     )
     with pycnm.Controller(tmp_path, kernel=left) as cnm:
         net = cnm.network("front")
-        end = net.connect("c2", ip="10.20.30.9", publish=["8081:80"])
+        end = net.connect("two", ip="10.20.30.9", publish=["8081:80"])
         assert str(end.ip) == "10.20.30.9"
     left = dies(tmp_path, left, AFTER, lambda cnm: cnm.create_network("x", subnet="10.9.0.0/24"))
     with pycnm.Controller(tmp_path, kernel=left) as cnm:
@@ -225,7 +226,7 @@ def test_a_death_is_noticed_by_those_that_live(tmp_path):
             end.publish("80")
         dies(tmp_path, kernel, BEFORE, lambda other: other.network("back").delete())
         with pytest.raises(NotFoundError):
-            net.connect("c2")
+            net.connect("two")
         assert cnm.check() == []
 
 
@@ -240,7 +241,7 @@ def test_what_can_t_be_taken_back_yet_is_told_and_tried_again(tmp_path):
         assert cnm.check()[0] == cnm.troubles[0]
         # It is in the way of nothing but itself.
         with pytest.raises(CNMError):
-            cnm.network("front").connect("c2")
+            cnm.network("front").connect("two")
         with pytest.raises(KernelError):
             cnm.create_sandbox("c4")
         failing.sulks = False
@@ -288,7 +289,7 @@ def test_the_change_of_a_living_process_is_left_alone(tmp_path):
             assert pending(tmp_path) == 1
             assert [net.name for net in other.networks(type="custom")] == ["front"]
             # Work on other things goes on meanwhile.
-            other.network("front").connect("c2")
+            other.network("front").connect("two")
             waiting = threading.Thread(target=refused, args=[other, "back"])
             waiting.start()
             waiting.join(0.2)
