@@ -45,9 +45,14 @@ def _nft(session: LinuxSession) -> Socket:
 
 class _Skeletons:
     def add(self, session: LinuxSession, fact: plan.Skeleton) -> None:
-        # What is there and was changed is made anew; elements, and the
+        connection = _nft(session)
+        there = nfnetlink.has(connection, Table(ruleset.FAMILY, ruleset.TABLE))
+        ours = Table(ruleset.FAMILY, ruleset.TABLE, comment=fact.owner)
+        # What is ours and was changed is made anew; elements, and the
         # administrator's own chain, stay as they are.
-        if self.differs(session, fact) is not None:
+        if not there or (
+            nfnetlink.has(connection, ours) and self.differs(session, fact) is not None
+        ):
             _queue(session, fact, nfnetlink.load(_skeleton(fact)))
 
     def remove(self, session: LinuxSession, fact: plan.Skeleton) -> None:
