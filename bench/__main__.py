@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 
 from bench import machine, peers, report
 from bench.parts import PARTS, Stage
@@ -25,9 +26,11 @@ def main() -> int:
     tables: list[Table] = []
     try:
         for name in options.parts or PARTS:
-            print(f"{name} ...", file=sys.stderr, flush=True)
-            with Stage(place, options.rounds, options.scale) as stage:
+            start = time.monotonic()
+            with Stage(place, options.rounds, options.scale, options.endpoints) as stage:
                 tables += PARTS[name](stage)
+            taken = time.monotonic() - start
+            print(f"{name}: {taken:.0f} s", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         return 130
     print(heading)
@@ -51,7 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=1,
         metavar="PART",
-        help="make this part of the 1,000 networks, 10,000 endpoints and so on (default: 1)",
+        help="make this part of the 1,000 networks, 10,000 ports and so on (default: 1)",
+    )
+    parser.add_argument(
+        "--endpoints",
+        type=int,
+        default=3000,
+        metavar="N",
+        help="how many are there when it is measured what many cost (default: 3000)",
     )
     parser.add_argument(
         "--markdown", action="store_true", help="print the tables as docs/performance.md has them"
