@@ -99,3 +99,12 @@ def test_handles_are_equal_if_they_mean_the_same(cnm):
     assert {box, cnm.sandbox("c1"), end.sandbox} == {box}
     assert {end, *net.endpoints, *box.endpoints} == {end}
     assert net not in (box, end)
+
+
+def test_no_two_endpoints_begin_with_the_same_digits(cnm, monkeypatch):
+    """Their interfaces on the host are named by them."""
+    ids = iter(["abcdef1" + 57 * "0", "abcdef1" + 57 * "1", "abcdef2" + 57 * "0"])
+    monkeypatch.setattr("pycnm.engine.joining.new_id", lambda: next(ids))
+    network = cnm.create_network("net", subnet="10.0.0.0/24")
+    found = [network.connect(cnm.create_sandbox(name)).host_interface for name in ("one", "two")]
+    assert found == ["vethabcdef1", "vethabcdef2"]

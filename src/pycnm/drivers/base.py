@@ -8,7 +8,7 @@ know from their arguments they don't need to know.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import attrs
 from netaddr import IPAddress
@@ -18,6 +18,9 @@ from pycnm.plan.operation import Features, Operation, Plan
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
 from pycnm.spec.options import OptionTable
 from pycnm.spec.ports import PortBinding
+
+INTERFACE_DIGITS: Final = 7
+"""Digits of an endpoint's id that are its own: enough to name an interface by them."""
 
 
 @attrs.frozen
@@ -115,7 +118,10 @@ class Driver:
         return ""
 
     def host_interface(self, endpoint_id: str) -> str:
-        """The name of an endpoint's interface on the host; empty if there is none."""
+        """The name of an endpoint's interface on the host; empty if there is none.
+
+        No two endpoints have the same first `INTERFACE_DIGITS` digits in their ids.
+        """
         del endpoint_id
         return ""
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import attrs
 from netaddr import IPAddress
 
-from pycnm.drivers.base import Driver, HostNeeds, Use
+from pycnm.drivers.base import INTERFACE_DIGITS, Driver, HostNeeds, Use
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
 from pycnm.plan.links import Address, Hairpin, Isolated, Link, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST, Features, Operation, Plan
@@ -176,7 +176,7 @@ class Bridge(Driver):
 
     def host_interface(self, endpoint_id: str) -> str:
         """`veth` and digits of the endpoint's id."""
-        return f"veth{endpoint_id[:7]}"
+        return f"veth{endpoint_id[:INTERFACE_DIGITS]}"
 
     def default_bindings(self, network: NetworkSpec) -> tuple[str, ...]:
         """One address, if the network has one for it; else all of either family."""

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from netaddr import EUI, IPAddress, IPNetwork
 
-from pycnm.drivers.base import Driver
+from pycnm.drivers.base import INTERFACE_DIGITS, Driver
 from pycnm.engine import records
 from pycnm.engine.decision import Decision
 from pycnm.engine.engine import Engine
@@ -257,7 +257,7 @@ def specify(
     if mac is None and first is not None:
         mac = addresses.mac_for(first.ip)
     return EndpointSpec(
-        id=new_id(),
+        id=_new_id(decision.tx),
         name=name,
         network=row.spec.id,
         ip=ip,
@@ -272,6 +272,21 @@ def specify(
         options=request.options,
         created=request.created,
     )
+
+
+def _new_id(tx: sqlite3.Connection) -> str:
+    """An id that begins as no other endpoint's does: drivers name interfaces by its first digits.
+
+    Among 10,000 endpoints two would have the same seven digits once in six times.
+    """
+    while True:
+        identity = new_id()
+        first = identity[:INTERFACE_DIGITS]
+        taken = tx.execute(
+            "SELECT 1 FROM endpoints WHERE id >= ? AND id < ?", (first, first + "g")
+        ).fetchone()
+        if taken is None:
+            return identity
 
 
 def _address(

@@ -13,8 +13,8 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pycnm.kernel import sysctl
 from pycnm.kernel.netlink import NLM_F_DUMP, Socket, attribute, attributes, message, nested, u32
+from pycnm.kernel.sysctl import Settings
 
 _SUBSYSTEM = 1 << 8
 _GET, _DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
@@ -42,9 +42,9 @@ class Flows(NamedTuple):
     port: int | None
 
 
-def active() -> bool:
+def active(settings: Settings) -> bool:
     """Whether the namespace of this thread tracks any flow at all."""
-    return sysctl.read("net.netfilter.nf_conntrack_count") not in {None, "0"}
+    return settings.read("net.netfilter.nf_conntrack_count") not in {None, "0"}
 
 
 def forget(connection: Socket, flows: Sequence[Flows]) -> None:

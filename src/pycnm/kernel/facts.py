@@ -7,50 +7,51 @@ from pathlib import Path
 
 from netaddr import IPAddress, IPNetwork
 
-from pycnm.kernel import netns, rtnl, sysctl
+from pycnm.kernel import netns, rtnl
 from pycnm.kernel.netlink import NETLINK_ROUTE, Socket
 from pycnm.kernel.routes import OnLinkRoutes
 from pycnm.kernel.rules import early_guard
+from pycnm.kernel.sysctl import Settings
 from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.operation import Features
 
 _RESOLV_CONF = (Path("/etc/resolv.conf"),)
 
 
-def probe() -> Features:
+def probe(settings: Settings) -> Features:
     """Try out what this kernel can do, in a namespace that ends with the thread."""
     netns.leave()
     return Features(
         early_guard=early_guard(),
-        force_forwarding=sysctl.read("net.ipv6.conf.lo.force_forwarding") is not None,
-        ipv6=sysctl.read("net.ipv6.conf.all.forwarding") is not None,
+        force_forwarding=settings.read("net.ipv6.conf.lo.force_forwarding") is not None,
+        ipv6=settings.read("net.ipv6.conf.all.forwarding") is not None,
     )
 
 
-def read(routes: OnLinkRoutes) -> HostFacts:
+def read(routes: OnLinkRoutes, settings: Settings) -> HostFacts:
     """What subnets and ports have to keep off, on the host the calling thread is in."""
     return HostFacts(
         routes=routes.refresh(),
         nameservers=_nameservers(),
-        ephemeral=_ephemeral(),
-        reserved_ports=_reserved(),
+        ephemeral=_ephemeral(settings),
+        reserved_ports=_reserved(settings),
     )
 
 
-def uplinks() -> Uplinks:
+def uplinks(settings: Settings) -> Uplinks:
     """The interfaces of the host that the calling thread is in, and forwarding on them."""
-    all6 = sysctl.read("net.ipv6.conf.all.forwarding")
-    forces = sysctl.read("net.ipv6.conf.lo.force_forwarding") is not None
+    all6 = settings.read("net.ipv6.conf.all.forwarding")
+    forces = settings.read("net.ipv6.conf.lo.force_forwarding") is not None
     forwards6 = all6 not in {None, "0"}
     off4, off6, accepting = [], [], []
     for name in _interfaces():
-        if sysctl.read(f"net/ipv4/conf/{name}/forwarding") == "0":
+        if settings.read(f"net/ipv4/conf/{name}/forwarding") == "0":
             off4.append(name)
         if all6 is None or forwards6:
             continue
-        if not forces or sysctl.read(f"net/ipv6/conf/{name}/force_forwarding") == "0":
+        if not forces or settings.read(f"net/ipv6/conf/{name}/force_forwarding") == "0":
             off6.append(name)
-        if sysctl.read(f"net/ipv6/conf/{name}/accept_ra") == "1":
+        if settings.read(f"net/ipv6/conf/{name}/accept_ra") == "1":
             accepting.append(name)
     return Uplinks(tuple(off4), tuple(off6), tuple(accepting), forwards6)
 
@@ -78,14 +79,14 @@ def _nameservers() -> tuple[IPNetwork, ...]:
     return tuple(servers)
 
 
-def _ephemeral() -> tuple[int, int]:
-    words = (sysctl.read("net.ipv4.ip_local_port_range") or "").split()
+def _ephemeral(settings: Settings) -> tuple[int, int]:
+    words = (settings.read("net.ipv4.ip_local_port_range") or "").split()
     return (int(words[0]), int(words[1])) if len(words) == 2 else (49153, 65535)  # noqa: PLR2004
 
 
-def _reserved() -> frozenset[int]:
+def _reserved(settings: Settings) -> frozenset[int]:
     ports: set[int] = set()
-    for piece in (sysctl.read("net.ipv4.ip_local_reserved_ports") or "").split(","):
+    for piece in (settings.read("net.ipv4.ip_local_reserved_ports") or "").split(","):
         first, _, last = piece.partition("-")
         if first.strip():
             ports.update(range(int(first), int(last or first) + 1))

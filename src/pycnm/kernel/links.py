@@ -1,4 +1,4 @@
-"""Namespaces, links, addresses, routes and settings, brought about."""
+"""Namespaces and links, brought about."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycnm.errors import KernelError
-from pycnm.kernel import netns, rtnl, sysctl
+from pycnm.kernel import netns, rtnl
 from pycnm.kernel.session import GONE, REALISATIONS, Doomed, LinuxSession, Queued, refusal
 from pycnm.plan import links as plan
 
@@ -273,150 +273,6 @@ class _PortFlags:
         return None if fact.flag in found.flags else f"{fact.port} {fact.lacking}"
 
 
-class _Addresses:
-    def add(self, session: LinuxSession, fact: plan.Address) -> None:
-        number = index(session, fact, fact.ns, fact.link)
-        message = rtnl.new_address(number, fact.address)
-        session.queue(fact.ns, ROUTE, Queued(fact, message, frozenset({errno.EEXIST})))
-
-    def remove(self, session: LinuxSession, fact: plan.Address) -> None:
-        with contextlib.suppress(LookupError, KernelError):
-            number = index(session, fact, fact.ns, fact.link)
-            if self._origin(session, fact, number) == rtnl.ORIGIN:
-                message = rtnl.delete_address(number, fact.address)
-                session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
-
-    def differs(self, session: LinuxSession, fact: plan.Address) -> str | None:
-        with contextlib.suppress(LookupError, KernelError):
-            number = index(session, fact, fact.ns, fact.link)
-            if self._origin(session, fact, number) is not None:
-                return None
-        return f"{fact.link} doesn't have the address {fact.address}"
-
-    @staticmethod
-    def _origin(session: LinuxSession, fact: plan.Address, number: int) -> int | None:
-        plain, _, length = fact.address.partition("/")
-        wanted = (number, rtnl.packed(plain)[1], int(length))
-        for received in session.socket(fact.ns).dump(rtnl.get_addresses()):
-            found = rtnl.address_state(received)
-            if (found.ifindex, found.address, found.prefixlen) == wanted:
-                return found.origin
-        return None
-
-
-class _Routes:
-    def add(self, session: LinuxSession, fact: plan.Route) -> None:
-        number = index(session, fact, fact.ns, fact.link)
-        message = rtnl.route(rtnl.RTM_NEWROUTE, fact.destination, fact.gateway, number, fact.table)
-        settle = self._settle(session, fact)
-        session.queue(fact.ns, ROUTE, Queued(fact, message, settle=settle))
-
-    def remove(self, session: LinuxSession, fact: plan.Route) -> None:
-        with contextlib.suppress(LookupError, KernelError):
-            number = index(session, fact, fact.ns, fact.link)
-            message = rtnl.route(
-                rtnl.RTM_DELROUTE, fact.destination, fact.gateway, number, fact.table
-            )
-            session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
-
-    def differs(self, session: LinuxSession, fact: plan.Route) -> str | None:
-        with contextlib.suppress(LookupError, KernelError):
-            if self._present(session, fact):
-                return None
-        via = f" via {fact.gateway}" if fact.gateway else ""
-        return f"the route to {fact.destination}{via} dev {fact.link} is gone"
-
-    def _settle(self, session: LinuxSession, fact: plan.Route) -> Callable[[], None]:
-        def settle() -> None:
-            if not self._present(session, fact):
-                raise KernelError(
-                    str(fact),
-                    errno.EEXIST,
-                    f"another route to {fact.destination} is there; remove it first",
-                )
-
-        return settle
-
-    @staticmethod
-    def _present(session: LinuxSession, fact: plan.Route) -> bool:
-        plain, _, length = fact.destination.partition("/")
-        family, data = rtnl.packed(plain)
-        gateway = rtnl.packed(fact.gateway)[1] if fact.gateway else b""
-        session.enter(fact.ns)
-        try:
-            number = socket.if_nametoindex(fact.link)
-        except OSError:
-            return False
-        for received in session.socket(fact.ns).dump(rtnl.get_routes(family)):
-            found = rtnl.route_state(received)
-            if (
-                found is not None
-                and (found.destination or bytes(len(data)), found.prefixlen) == (data, int(length))
-                and (found.gateway, found.ifindex) == (gateway, number)
-                and found.table == fact.table
-            ):
-                return True
-        return False
-
-
-class _Rules:
-    def add(self, session: LinuxSession, fact: plan.Rule) -> None:
-        session.flush()
-        if self.differs(session, fact) is None:
-            # The kernel takes the same rule twice, under another priority.
-            return
-        message = rtnl.rule(rtnl.RTM_NEWRULE, fact.source, fact.table)
-        session.queue(fact.ns, ROUTE, Queued(fact, message, frozenset({errno.EEXIST})))
-
-    def remove(self, session: LinuxSession, fact: plan.Rule) -> None:
-        message = rtnl.rule(rtnl.RTM_DELRULE, fact.source, fact.table)
-        with contextlib.suppress(LookupError):
-            session.namespace(fact.ns)
-            session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
-
-    def differs(self, session: LinuxSession, fact: plan.Rule) -> str | None:
-        plain, _, length = fact.source.partition("/")
-        family, data = rtnl.packed(plain)
-        wanted = (data, int(length) if length else 8 * len(data), fact.table)
-        with contextlib.suppress(LookupError):
-            for received in session.socket(fact.ns).dump(rtnl.get_rules(family)):
-                if rtnl.rule_state(received) == wanted:
-                    return None
-        return f"the routing rule from {fact.source} to table {fact.table} is gone"
-
-
-class _Sysctls:
-    def add(self, session: LinuxSession, fact: plan.Sysctl) -> None:
-        self._write(session, fact, fact.value, optional=fact.optional)
-        session.made.append(fact)
-
-    def remove(self, session: LinuxSession, fact: plan.Sysctl) -> None:
-        with contextlib.suppress(LookupError):
-            self._write(session, fact, fact.before, optional=True)
-
-    def differs(self, session: LinuxSession, fact: plan.Sysctl) -> str | None:
-        try:
-            session.enter(fact.ns)
-        except LookupError:
-            return f"the namespace {fact.ns} is gone"
-        value = sysctl.read(fact.key)
-        if value == fact.value or (value is None and fact.optional):
-            return None
-        return f"{fact.key} is {value if value is not None else 'gone'}, not {fact.value}"
-
-    @staticmethod
-    def _write(session: LinuxSession, fact: plan.Sysctl, value: str, *, optional: bool) -> None:
-        session.flush()
-        session.enter(fact.ns)
-        try:
-            sysctl.write(fact.key, value)
-        except FileNotFoundError as error:
-            if not optional:
-                raise refusal(fact, errno.ENOENT, f"this kernel has no {fact.key}") from error
-        except OSError as error:
-            raise refusal(fact, error.errno or errno.EIO) from error
-
-
 def reap(session: LinuxSession) -> bool:
     """Delete the doomed links; return whether some are left to the kernel.
 
@@ -450,9 +306,5 @@ REALISATIONS.update(
         plan.Up: _Ups(),
         plan.Hairpin: _PortFlags(),
         plan.Isolated: _PortFlags(),
-        plan.Address: _Addresses(),
-        plan.Route: _Routes(),
-        plan.Rule: _Rules(),
-        plan.Sysctl: _Sysctls(),
     }
 )

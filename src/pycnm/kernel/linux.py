@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from pycnm.errors import CNMError
+from pycnm.kernel import addressing as _addressing  # noqa: F401 - realises operations
 from pycnm.kernel import facts, firewalls, links, netns
 from pycnm.kernel.holding import Holder
 from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
 from pycnm.kernel.routes import OnLinkRoutes
 from pycnm.kernel.session import LinuxSession
+from pycnm.kernel.sysctl import Settings
 from pycnm.kernel.worker import Workers, run_apart
 from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.operation import HOST, Features
@@ -41,6 +43,7 @@ class LinuxKernel(Runner[LinuxSession]):
         self._host = netns.descriptor(host or netns.this_thread())
         self._workers = Workers()
         self._holder = Holder(state_dir)
+        self._settings = Settings()
         self._lock = threading.Lock()
         self._features: Features | None = None
         self._sweeper: threading.Timer | None = None
@@ -61,6 +64,7 @@ class LinuxKernel(Runner[LinuxSession]):
             self._sweep()
         self._workers.close()
         self._routes.close()
+        self._settings.close()
         with self._lock:
             self._closed = True
             kept, self._sockets = self._sockets, []
@@ -80,7 +84,7 @@ class LinuxKernel(Runner[LinuxSession]):
         """What this kernel can do, tried out once in a namespace of its own."""
         with self._lock:
             if self._features is None:
-                self._features = run_apart(facts.probe)
+                self._features = run_apart(lambda: facts.probe(self._settings))
             return self._features
 
     def facts(self) -> HostFacts:
@@ -88,13 +92,13 @@ class LinuxKernel(Runner[LinuxSession]):
 
         def read() -> HostFacts:
             with self._routes_lock:
-                return facts.read(self._routes)
+                return facts.read(self._routes, self._settings)
 
         return self._workers.run(lambda: self._at_home(read))
 
     def uplinks(self) -> Uplinks:
         """The interfaces that packets are routed from, and forwarding on them."""
-        return self._workers.run(lambda: self._at_home(facts.uplinks))
+        return self._workers.run(lambda: self._at_home(lambda: facts.uplinks(self._settings)))
 
     def obstacles(self, bridges: Sequence[str]) -> list[str]:
         """What of other people's firewalls drops packets of `bridges`, in sentences."""
@@ -161,7 +165,7 @@ class LinuxKernel(Runner[LinuxSession]):
         """What `work` returns, given a session on one of our threads."""
 
         def run() -> T:
-            session = LinuxSession(self._host, self._holder, self._take_sockets())
+            session = LinuxSession(self._host, self._holder, self._settings, self._take_sockets())
             failed = True
             try:
                 result = work(session)

@@ -7,7 +7,6 @@ thread of `worker`, whose thread has no other use.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import threading
@@ -18,8 +17,8 @@ from pycnm.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
     NotFoundError,
-    PermissionDeniedError,
 )
+from pycnm.kernel import libc
 from pycnm.spec.wording import shown
 
 RUN_NETNS = Path("/run/netns")
@@ -31,19 +30,6 @@ _MS_REC = 16384
 _MS_SLAVE = 1 << 19
 _MS_SHARED = 1 << 20
 _MNT_DETACH = 2
-
-# By soname: ctypes.util.find_library starts ldconfig, and gcc if that fails.
-_LIBC = ctypes.CDLL("libc.so.6", use_errno=True)
-
-
-def _call(name: str, *arguments: object) -> None:
-    if getattr(_LIBC, name)(*arguments) != 0:
-        code = ctypes.get_errno()
-        if code in {errno.EPERM, errno.EACCES}:
-            raise PermissionDeniedError(
-                f"not allowed to do {name}(2); run as root (CAP_SYS_ADMIN is needed)"
-            )
-        raise OSError(code, f"{name}: {os.strerror(code)}")
 
 
 def this_thread() -> str:
@@ -92,12 +78,12 @@ def is_namespace(path: str) -> bool:
 
 def enter(namespace: int) -> None:
     """Move the calling thread into the namespace of a descriptor."""
-    _call("setns", namespace, _CLONE_NEWNET)
+    libc.call("setns", namespace, _CLONE_NEWNET)
 
 
 def leave() -> None:
     """Move the calling thread into a new namespace that ends with it."""
-    _call("unshare", _CLONE_NEWNET)
+    libc.call("unshare", _CLONE_NEWNET)
 
 
 def resolve(reference: object) -> str:
@@ -142,8 +128,8 @@ def create(path: str) -> None:
             "or choose another name"
         ) from error
     try:
-        _call("unshare", _CLONE_NEWNET)
-        _call("mount", this_thread().encode(), path.encode(), b"none", _MS_BIND, None)
+        libc.call("unshare", _CLONE_NEWNET)
+        libc.call("mount", this_thread().encode(), path.encode(), b"none", _MS_BIND, None)
     except OSError:
         Path(path).unlink()
         raise
@@ -152,7 +138,7 @@ def create(path: str) -> None:
 def remove(path: str) -> None:
     """Unpin the namespace at `path`; the kernel destroys it when nobody is inside."""
     with contextlib.suppress(OSError):
-        _call("umount2", path.encode(), _MNT_DETACH)
+        libc.call("umount2", path.encode(), _MNT_DETACH)
     with contextlib.suppress(FileNotFoundError):
         # What a namespace is pinned to is empty; anything else is somebody's file.
         if not Path(path).stat().st_size:
@@ -168,12 +154,12 @@ def share_run_netns() -> None:
     RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)
     path = str(RUN_NETNS).encode()
     try:
-        _call("mount", b"", path, b"none", _MS_SHARED | _MS_REC, None)
+        libc.call("mount", b"", path, b"none", _MS_SHARED | _MS_REC, None)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        _call("mount", path, path, b"none", _MS_BIND | _MS_REC, None)
-        _call("mount", b"", path, b"none", _MS_SHARED | _MS_REC, None)
+        libc.call("mount", path, path, b"none", _MS_BIND | _MS_REC, None)
+        libc.call("mount", b"", path, b"none", _MS_SHARED | _MS_REC, None)
 
 
 @contextlib.contextmanager
@@ -182,11 +168,11 @@ def own_mounts(files: dict[str, str]) -> Iterator[None]:
 
     The thread can't go back, so only a thread that ends afterwards may do this.
     """
-    _call("unshare", _CLONE_NEWNS)
-    _call("mount", b"", b"/", b"none", _MS_SLAVE | _MS_REC, None)
+    libc.call("unshare", _CLONE_NEWNS)
+    libc.call("mount", b"", b"/", b"none", _MS_SLAVE | _MS_REC, None)
     for target, source in files.items():
         if Path(target).exists():
             # /etc/resolv.conf may be a link; what is bound over is what it points to.
             real = os.path.realpath(target)
-            _call("mount", source.encode(), real.encode(), b"none", _MS_BIND, None)
+            libc.call("mount", source.encode(), real.encode(), b"none", _MS_BIND, None)
     yield

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import os
+
+from pycnm.kernel import libc
 
 CAP_DAC_OVERRIDE = 1
 CAP_NET_BIND_SERVICE = 10
@@ -11,7 +12,6 @@ CAP_NET_ADMIN = 12
 
 _VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 _WORDS = ctypes.c_uint32 * 6  # effective, permitted, inheritable: lower halves, upper halves
-_LIBC = ctypes.CDLL("libc.so.6", use_errno=True)
 
 
 def keep(*capabilities: int) -> None:
@@ -26,12 +26,6 @@ def keep(*capabilities: int) -> None:
     wanted = sum(1 << capability for capability in set(capabilities))
     header = (ctypes.c_uint32 * 2)(_VERSION, 0)
     found = _WORDS()
-    _check(_LIBC.capget(header, found))
+    libc.call("capget", header, found)
     kept = found[1] & wanted
-    _check(_LIBC.capset(header, _WORDS(kept, kept, 0, 0, 0, 0)))
-
-
-def _check(result: int) -> None:
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    libc.call("capset", header, _WORDS(kept, kept, 0, 0, 0, 0))

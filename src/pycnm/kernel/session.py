@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from netaddr import IPAddress
 
     from pycnm.kernel.holding import Holder
+    from pycnm.kernel.sysctl import Settings
     from pycnm.plan.ports import HeldPort
 
 GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL})
@@ -51,7 +52,10 @@ class Doomed(NamedTuple):
 class LinuxSession:
     """A `Session` on the kernel of this machine; see `pycnm.plan.Session`."""
 
-    def __init__(self, host: int, holder: Holder, sockets: dict[int, Socket]) -> None:
+    def __init__(
+        self, host: int, holder: Holder, settings: Settings, sockets: dict[int, Socket]
+    ) -> None:
+        self.settings = settings
         self._namespaces: dict[str, int] = {HOST: host}
         self._sockets = {(HOST, family): open_ for family, open_ in sockets.items()}
         self._here: str | None = None
@@ -224,7 +228,7 @@ class LinuxSession:
         if self._flows:
             flows, self._flows = self._flows, []
             self.enter(HOST)
-            if conntrack.active():
+            if conntrack.active(self.settings):
                 conntrack.forget(self.socket(HOST, NETLINK_NETFILTER), flows)
 
     def close(self, *, failed: bool) -> dict[int, Socket]:
