@@ -19,7 +19,7 @@ from pycnm.plan.links import (
 )
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import FreshFlows, HeldPort
-from pycnm.plan.rules import Entry, Guard, GuardTable, Skeleton
+from pycnm.plan.rules import Entry, Guard, Skeleton
 
 BOX = "/run/netns/box"
 MAC = "02:42:0a:14:1e:02"
@@ -28,7 +28,6 @@ VETH = Veth(HOST, "veth0", "br0", BOX, "eth0", MAC, mtu=1400, group=0x63, alias=
 UP = (BRIDGE, Up(HOST, "br0"), Address(HOST, "br0", "10.20.30.1/24"))
 UP6 = (BRIDGE, Up(HOST, "br0"), Address(HOST, "br0", "fd00::1/64"))
 SKELETON = Skeleton("cnm:test")
-TABLE = GuardTable("cnm_0123456789ab", "cnm:net")
 
 CASES = {
     "namespace": ((), Namespace(BOX), "no namespace is pinned at /run/netns/box"),
@@ -137,10 +136,9 @@ CASES = {
         "net.ipv6.conf.all.forwarding is 0, not 1",
     ),
     "skeleton": ((), SKELETON, "table inet cnm is gone or was changed"),
-    "guard-table": ((), TABLE, "table netdev cnm_0123456789ab is gone"),
     "guard": (
-        (TABLE,),
-        Guard(TABLE.table, "veth0", MAC, ("10.20.30.2",), ("fd00::2",)),
+        (),
+        Guard("veth0", MAC, ("10.20.30.2",), ("fd00::2",)),
         "the guard of veth0 is gone or was changed",
     ),
     "entry-of-a-set": (
@@ -320,8 +318,7 @@ def test_the_differences_of_what_is_in_a_namespace_that_is_gone(world):
         Rule("/run/netns/gone", "10.20.30.2", 7),
         Sysctl("/run/netns/gone", "net.ipv4.ip_forward", "1", before="0"),
         Entry("bridges", ("br0",)),
-        Guard("cnm_gone", "veth0", MAC),
-        GuardTable("cnm_gone", "cnm:net"),
+        Guard("veth0", MAC),
         SKELETON,
         HeldPort("tcp", "0.0.0.0", 8080),
     ],
@@ -334,9 +331,9 @@ def test_what_never_was_is_undone_quietly(world, operation):
 
 
 def test_a_guard_is_replaced(world):
-    guard = Guard(TABLE.table, "veth0", MAC, ("10.20.30.2",))
-    other = Guard(TABLE.table, "veth0", MAC, ("10.20.30.3",))
-    world.kernel.run((), [TABLE, guard])
+    guard = Guard("veth0", MAC, ("10.20.30.2",))
+    other = Guard("veth0", MAC, ("10.20.30.3",))
+    world.kernel.run((), [guard])
     world.kernel.run((), [other])
     assert world.kernel.check([other]) == []
     assert world.kernel.check([guard]) == [(guard, "the guard of veth0 is gone or was changed")]

@@ -11,7 +11,7 @@ from pycnm.errors import KernelError
 from pycnm.plan.links import Address, Directory, Link, Namespace, Route, Rule, Up, Veth
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
-from pycnm.plan.rules import Entry, GuardTable, Skeleton
+from pycnm.plan.rules import Entry, Guard, Skeleton
 
 BOX = "/run/netns/box"
 MAC = "02:42:0a:14:1e:02"
@@ -201,7 +201,7 @@ def test_what_comes_after_a_refusal_is_not_taken_back(world):
     world.others_do(*theirs)
     before = world.snapshot()
     with pytest.raises(KernelError):
-        world.kernel.run((), [REFUSED, Namespace(BOX), GuardTable("cnm_x", "cnm:net")])
+        world.kernel.run((), [REFUSED, Namespace(BOX), Guard("veth0", "02:42:0a:14:1e:02")])
     assert world.settled(before)
 
 

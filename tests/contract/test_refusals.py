@@ -10,7 +10,7 @@ from pycnm.errors import AlreadyExistsError, KernelError, NotFoundError, PortInU
 from pycnm.plan.links import Address, Directory, Hairpin, Link, Namespace, Route, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
-from pycnm.plan.rules import Entry, Guard, GuardTable, Skeleton
+from pycnm.plan.rules import Entry, Guard, Skeleton
 
 BOX, GONE = "/run/netns/box", "/run/netns/gone"
 MAC = "02:42:0a:14:1e:02"
@@ -145,7 +145,6 @@ REFUSALS = {
         Entry("egress", ("br0",), ("jump nowhere",)),
         errno.ENOENT,
     ),
-    "guard-without-a-table": ((), Guard("cnm_gone", "veth0", MAC), errno.ENOENT),
     "port-of-another-host": (
         (),
         HeldPort("tcp", "198.51.100.1", 8080),
@@ -259,12 +258,11 @@ def test_ports_that_don_t_collide(world):
 
 def test_a_guard_may_come_before_its_port(world):
     """Where the kernel takes it; the engine asks which kernel it is."""
-    guard = Guard("cnm_0123456789ab", "veth0", MAC, ("10.20.30.2",))
-    table = GuardTable(guard.table, "cnm:net")
+    guard = Guard("veth0", MAC, ("10.20.30.2",))
     if world.kernel.features.early_guard:
-        world.kernel.run((), [table, guard])
+        world.kernel.run((), [guard])
         assert world.kernel.check([guard]) == []
     else:
         with pytest.raises(KernelError) as caught:
-            world.kernel.run((), [table, guard])
+            world.kernel.run((), [guard])
         assert caught.value.errno == errno.ENOENT

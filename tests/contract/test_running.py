@@ -11,7 +11,7 @@ from pycnm.errors import CleanupError, CNMError, KernelError
 from pycnm.plan.links import Address, Link, Namespace, Route, Rule, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
-from pycnm.plan.rules import Entry, Guard, GuardTable, Skeleton
+from pycnm.plan.rules import Entry, Guard, Skeleton
 from pycnm.testing import FailingKernel
 
 BOX = "/run/netns/box"
@@ -20,7 +20,6 @@ REFUSED = Up(HOST, "eth9")
 BRIDGE = Link(HOST, "br0", "bridge", mac="02:42:00:00:00:01", group=0x63, alias="cnm:net")
 NETWORK = (
     Skeleton("cnm:test"),
-    GuardTable("cnm_0123456789ab", "cnm:net"),
     Entry("icc", ("br0", "br0"), ("accept",)),
     Entry("egress", ("br0",), ("jump from_nat",)),
     BRIDGE,
@@ -39,7 +38,7 @@ VETH = Veth(HOST, "veth0", "br0", BOX, "eth0", MAC, mtu=1400, group=0x63, alias=
 ENDPOINT = (
     HeldPort("tcp", "0.0.0.0", 8080),
     Entry("publish4", ("tcp", 8080), ("10.20.30.2", 80)),
-    Guard("cnm_0123456789ab", "veth0", MAC, ("10.20.30.2",), ("fd00::2",)),
+    Guard("veth0", MAC, ("10.20.30.2",), ("fd00::2",)),
     VETH,
     Sysctl(HOST, "net/ipv6/conf/veth0/disable_ipv6", "1", "veth0"),
     Up(HOST, "veth0"),
@@ -193,12 +192,12 @@ def test_a_bridge_leaves_its_ports(world):
 
 
 def test_a_link_takes_along_what_it_has(world):
-    rest = NETWORK[5:]
+    rest = NETWORK[4:]
     world.kernel.run((), NETWORK)
     world.others_undo(BRIDGE)
     words = dict(world.kernel.check(NETWORK))
-    assert [operation for operation in rest if operation not in words] == [NETWORK[6]]
-    assert set(words) == {BRIDGE, *rest} - {NETWORK[6]}
+    assert [operation for operation in rest if operation not in words] == [NETWORK[5]]
+    assert set(words) == {BRIDGE, *rest} - {NETWORK[5]}
 
 
 def test_a_link_that_goes_down_loses_routes(world):
@@ -257,7 +256,7 @@ def test_what_the_host_is_like(world):
         Sysctl(HOST, "net/ipv6/conf/up1/accept_ra", "0"),
         Sysctl(HOST, "net.ipv4.ip_local_port_range", "40000 40999"),
     )
-    world.kernel.run((), NETWORK[:6])
+    world.kernel.run((), NETWORK[:5])
     facts, uplinks = world.kernel.facts(), world.kernel.uplinks()
     routes = {str(route.network()) for route in facts.routes}
     assert routes >= {"198.51.100.0/24", "203.0.113.0/24"}

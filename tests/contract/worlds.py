@@ -31,7 +31,7 @@ from pycnm.plan.links import (
 )
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
-from pycnm.plan.rules import Entry, Guard, GuardTable, Skeleton
+from pycnm.plan.rules import Entry, Guard, Skeleton
 from pycnm.store.database import Database
 from pycnm.testing import FakeKernel
 
@@ -258,9 +258,8 @@ UNDOING = {
     Rule: _deleting,
     Sysctl: lambda op: f"{inside(op.ns)}sysctl -w {op.key.replace('/', '.')}={op.before}",
     Skeleton: lambda _: "nft delete table inet cnm",
-    GuardTable: lambda op: f"nft 'delete {op.value.reference}'",
     Entry: lambda op: f"nft 'delete {op.value.reference}'",
-    Guard: lambda op: f"nft 'delete chain netdev {op.table} {op.port}'",
+    Guard: lambda op: f"nft 'delete {op.table.reference}'",
 }
 
 

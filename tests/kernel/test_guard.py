@@ -18,13 +18,12 @@ from pycnm.kernel import netns, nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
 from pycnm.kernel.worker import run_apart
 from pycnm.nft import ruleset
-from pycnm.nft.objects import Table
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="needs CAP_SYS_ADMIN and CAP_NET_ADMIN for namespaces of its own"
 )
 
-TABLE = "cnm_0123456789ab"
+TABLE = "cnm_vetha"
 MAC, MAC_B, MAC_GATEWAY = "02:42:0a:14:1e:02", "02:42:0a:14:1e:03", "02:42:0a:14:1e:01"
 OWN4, SECOND4, B4, GATEWAY4 = "10.20.30.2", "10.20.30.22", "10.20.30.3", "10.20.30.1"
 OWN6, B6, GATEWAY6 = "fd00::2", "fd00::3", "fd00::1"
@@ -307,9 +306,8 @@ class Bed:
             run_apart(lambda path=path: netns.create(path))
         if guarded:
             self.commit(
-                Table("netdev", TABLE),
-                *ruleset.guard(TABLE, "vetha", MAC, [OWN4, SECOND4], [OWN6] if ipv6 else []),
-                *ruleset.guard(TABLE, "vethb", MAC_B, [B4], [B6] if ipv6 else []),
+                *ruleset.guard("vetha", MAC, [OWN4, SECOND4], [OWN6] if ipv6 else []),
+                *ruleset.guard("vethb", MAC_B, [B4], [B6] if ipv6 else []),
             )
         # Where br_netfilter is loaded, it has opinions of its own about fragments.
         for protocol in ("arp", "ip", "ip6"):

@@ -207,7 +207,8 @@ def test_a_sandbox_is_no_router_for_the_others(pair, host, net):
 
 def test_without_its_guard_it_is_none_for_the_host(cnm, pair, host, net):
     """The second line: the bridge itself believes nobody."""
-    host.run("nft", "delete", "table", "netdev", f"cnm_{net.id[:12]}")
+    port = pair[0].endpoints[0].host_interface
+    host.run("nft", "delete", "table", "netdev", f"cnm_{port}")
     bridge = f"br-{net.id[:12]}"
     with host.capture(bridge, "icmp6") as seen:
         advertise(inside(pair[0]), "eth0")

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 OWNER = "cnm:0123456789ab"
-GUARDS = "cnm_0123456789ab"
+GUARDS = "cnm_veth1"
 MAC = "02:42:0a:14:1e:02"
 
 SKELETON = ruleset.skeleton(32768, 60999, OWNER)
@@ -65,11 +65,11 @@ ELEMENTS = (
     ruleset.element("publish6", ("tcp", 8080), ("fd00::3", 80)),
     ruleset.element("publish6_at", ("::1", "udp", 8080), ("fd00::3", 80)),
 )
-PLAIN_GUARD = ruleset.guard(GUARDS, "veth1", MAC, ["10.20.30.2"])
-DOUBLE_GUARD = ruleset.guard(
-    GUARDS, "veth2", MAC, ["10.20.30.2", "10.20.30.4"], ["fd00::2", "2001:db8::2"]
+PLAIN_TABLE, *PLAIN_GUARD = ruleset.guard("veth1", MAC, ["10.20.30.2"], owner=OWNER)
+DOUBLE_TABLE, *DOUBLE_GUARD = ruleset.guard(
+    "veth2", MAC, ["10.20.30.2", "10.20.30.4"], ["fd00::2", "2001:db8::2"], OWNER
 )
-NETWORKS_GUARDS = (Table("netdev", GUARDS, comment=OWNER), *PLAIN_GUARD, *DOUBLE_GUARD)
+GUARDED = (PLAIN_TABLE, *PLAIN_GUARD, DOUBLE_TABLE, *DOUBLE_GUARD)
 
 
 def rule(*body, comment=None):
@@ -144,7 +144,7 @@ ZOO = (
     Element("inet", "zoo", "n", (IPAddress("10.0.0.1"), EUI(MAC)), (443,)),
     Element("inet", "zoo", "v", (Protocol.TCP, 443), RETURN),
 )
-EVERYTHING = (*SKELETON, *ELEMENTS, *NETWORKS_GUARDS, *ZOO)
+EVERYTHING = (*SKELETON, *ELEMENTS, *GUARDED, *ZOO)
 
 
 class Namespace:
@@ -233,7 +233,7 @@ class TestEncodedIsPrinted:
         "objects",
         [
             pytest.param((*SKELETON, *ELEMENTS), id="skeleton"),
-            pytest.param(NETWORKS_GUARDS, id="guards"),
+            pytest.param(GUARDED, id="guards"),
             pytest.param(ZOO, id="zoo"),
         ],
     )
@@ -263,9 +263,9 @@ class TestEncodedIsPrinted:
                 assert f"\t{body.replace(' : ', ':')}\n" in listing
 
     def test_references_delete(self, namespace):
-        namespace.load((*SKELETON, *ELEMENTS, *NETWORKS_GUARDS))
+        namespace.load((*SKELETON, *ELEMENTS, *GUARDED))
         chain = PLAIN_GUARD[0]
-        for item in (*ELEMENTS, chain, NETWORKS_GUARDS[0]):
+        for item in (*ELEMENTS, chain, PLAIN_TABLE):
             assert nfnetlink.has(namespace.socket, item)
             text = f"flush {item.reference}\n" if item is chain else ""
             namespace.nft("-f", "-", text=f"{text}delete {item.reference}\n")
@@ -303,9 +303,9 @@ class TestSending:
         assert namespace.send(nfnetlink.delete(old), nfnetlink.add(new)) == {}
         assert nfnetlink.has(namespace.socket, new)
 
-    @pytest.mark.parametrize("item", [*ELEMENTS[:1], *NETWORKS_GUARDS[:2], SKELETON[1]], ids=str)
+    @pytest.mark.parametrize("item", [*ELEMENTS[:1], *GUARDED[:2], SKELETON[1]], ids=str)
     def test_deleting_what_is_gone_is_refused(self, namespace, item):
-        namespace.load((*SKELETON, NETWORKS_GUARDS[0], *ELEMENTS[:1], *PLAIN_GUARD))
+        namespace.load((*SKELETON, *ELEMENTS[:1], PLAIN_TABLE, *PLAIN_GUARD))
         if item is SKELETON[1]:
             assert namespace.send(nfnetlink.delete(SKELETON[0])) == {}
         else:
@@ -314,16 +314,16 @@ class TestSending:
         assert {place: answer.code for place, answer in errors.items()} == {0: errno.ENOENT}
 
     def test_a_chain_goes_with_its_rules_and_a_table_with_everything(self, namespace):
-        namespace.load(NETWORKS_GUARDS)
+        namespace.load(GUARDED)
         assert namespace.send(nfnetlink.delete(PLAIN_GUARD[0])) == {}
-        assert nfnetlink.chains(namespace.socket, "netdev", GUARDS) == ["veth2"]
-        assert namespace.send(nfnetlink.delete(NETWORKS_GUARDS[0])) == {}
+        assert nfnetlink.chains(namespace.socket, "netdev", GUARDS) == []
+        assert namespace.send(*map(nfnetlink.delete, (PLAIN_TABLE, DOUBLE_TABLE))) == {}
         assert namespace.listing() == ""
 
     def test_a_guard_is_replaced_in_one_batch(self, namespace):
-        namespace.load(NETWORKS_GUARDS)
-        more = ruleset.guard(GUARDS, "veth1", MAC, ["10.20.30.2", "10.20.30.9"])
-        namespace.load(more)
+        namespace.load(GUARDED)
+        table, *more = ruleset.guard("veth1", MAC, ["10.20.30.2", "10.20.30.9"], owner=OWNER)
+        namespace.load((table, *more))
         assert nfnetlink.has_rules(namespace.socket, more[0], more[1:])
         assert nfnetlink.has_rules(namespace.socket, DOUBLE_GUARD[0], DOUBLE_GUARD[1:])
 
@@ -384,7 +384,7 @@ class TestReading:
         ],
     )
     def test_what_differs_is_not_there(self, namespace, there, wanted):
-        namespace.load((*SKELETON, *NETWORKS_GUARDS, *ELEMENTS))
+        namespace.load((*SKELETON, *GUARDED, *ELEMENTS))
         assert nfnetlink.has(namespace.socket, there)
         assert not nfnetlink.has(namespace.socket, wanted)
 
@@ -412,7 +412,7 @@ class TestReading:
         )
 
     def test_a_rule_more_is_seen(self, namespace):
-        namespace.load((*SKELETON, *NETWORKS_GUARDS))
+        namespace.load((*SKELETON, *GUARDED))
         namespace.nft("insert", "rule", "netdev", GUARDS, "veth1", "accept")
         assert not nfnetlink.has_rules(namespace.socket, PLAIN_GUARD[0], PLAIN_GUARD[1:])
         assert nfnetlink.rules(namespace.socket, "inet", "cnm", "user") == []
@@ -436,13 +436,17 @@ class TestReading:
         namespace.nft("add", "chain", "inet", "other", "user")
         namespace.nft("add", "table", "netdev", "filter", '{ comment "theirs"; }')
         before = namespace.listing()
-        namespace.load((*SKELETON, *NETWORKS_GUARDS))
-        assert nfnetlink.tables(namespace.socket, "netdev") == {"filter": "theirs", GUARDS: OWNER}
+        namespace.load((*SKELETON, *GUARDED))
+        assert nfnetlink.tables(namespace.socket, "netdev") == {
+            "filter": "theirs",
+            PLAIN_TABLE.name: OWNER,
+            DOUBLE_TABLE.name: OWNER,
+        }
         assert nfnetlink.tables(namespace.socket, "inet") == {"other": None, "cnm": OWNER}
         assert nfnetlink.chains(namespace.socket, "inet", "other") == ["user"]
         assert nfnetlink.chains(namespace.socket, "inet", "nothing") == []
         assert len(nfnetlink.chains(namespace.socket, "inet", "cnm")) == 12
-        for table in (SKELETON[0], NETWORKS_GUARDS[0]):
+        for table in (SKELETON[0], PLAIN_TABLE, DOUBLE_TABLE):
             assert namespace.send(nfnetlink.delete(table)) == {}
         assert namespace.listing() == before
 

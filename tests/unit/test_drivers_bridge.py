@@ -48,7 +48,6 @@ def shown(plan):
 
 
 PLAIN = """\
-nft 'add table netdev cnm_0123456789ab { comment "cnm:0123456789ab"; }'
 nft 'add element inet cnm icc { "br-0123456789ab" . "br-0123456789ab" : accept }'
 nft 'add element inet cnm egress { "br-0123456789ab" : jump from_nat }'
 nft 'add element inet cnm ingress { "br-0123456789ab" : goto to_nat }'
@@ -63,7 +62,6 @@ ip address add 10.20.30.1/24 dev br-0123456789ab brd +
 ip link set br-0123456789ab up
 """
 DUAL_STACK = """\
-nft 'add table netdev cnm_0123456789ab { comment "cnm:0123456789ab"; }'
 nft 'add element inet cnm icc { "br-0123456789ab" . "br-0123456789ab" : accept }'
 nft 'add element inet cnm egress { "br-0123456789ab" : jump from_nat }'
 nft 'add element inet cnm ingress { "br-0123456789ab" : goto to_nat }'
@@ -255,8 +253,8 @@ def endpoint_plan(driver=None, network=NET, endpoint=END, features=None):
 
 
 ENDPOINT = """\
-Guard(table='cnm_0123456789ab', port='vetheeeeeee', mac='02:42:0a:14:1e:03', \
-ipv4=('10.20.30.3',), ipv6=())
+Guard(port='vetheeeeeee', mac='02:42:0a:14:1e:03', \
+ipv4=('10.20.30.3',), ipv6=(), owner='cnm:eeeeeeeeeeee')
 ip link add name vetheeeeeee up mtu 1500 group 269628502 master br-0123456789ab \
 type veth peer name eth0 address 02:42:0a:14:1e:03 mtu 1500 netns c3; \
 ip link set vetheeeeeee alias cnm:eeeeeeeeeeee
@@ -273,7 +271,7 @@ def test_endpoint():
 
 def test_endpoint_with_both_families():
     plan = endpoint_plan(network=DUAL, endpoint=END6)
-    assert "ipv4=('10.20.30.3',), ipv6=('fd00:20:30::3',))\n" in plan
+    assert "ipv4=('10.20.30.3',), ipv6=('fd00:20:30::3',), owner=" in plan
     assert changes(ENDPOINT, plan.replace("ipv6=('fd00:20:30::3',)", "ipv6=()")) == [
         "+ nsenter --net=/run/netns/c3 sysctl -w net.ipv6.conf.eth0.disable_ipv6=0",
         "+ ip -n c3 address add fd00:20:30::3/64 dev eth0 nodad",
@@ -299,8 +297,8 @@ def test_an_endpoint_with_everything():
     assert (
         endpoint_plan(driver, endpoint=endpoint)
         == """\
-Guard(table='cnm_0123456789ab', port='vetheeeeeee', mac='02:42:0a:14:1e:03', \
-ipv4=('10.20.30.3', '169.254.7.7'), ipv6=('fe80::7',))
+Guard(port='vetheeeeeee', mac='02:42:0a:14:1e:03', \
+ipv4=('10.20.30.3', '169.254.7.7'), ipv6=('fe80::7',), owner='cnm:eeeeeeeeeeee')
 ip link add name vetheeeeeee up mtu 9000 group 269628502 master front \
 type veth peer name front0 address 02:42:0a:14:1e:03 mtu 9000 netns c3; \
 ip link set vetheeeeeee alias cnm:eeeeeeeeeeee

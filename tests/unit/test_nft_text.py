@@ -240,7 +240,7 @@ class TestRefusals:
             lambda: jump(name),
             lambda: goto(name),
             lambda: Lookup((statements.IIFNAME,), name),
-            lambda: ruleset.guard(name, "veth1", MAC),
+            lambda: ruleset.guard(name, MAC),
         ):
             with pytest.raises(InvalidArgumentError, match="give"):
                 make()
@@ -251,7 +251,7 @@ class TestRefusals:
             lambda: ruleset.element("bridges", (interface,)),
             lambda: base_chain(device=interface),
             lambda: Match(statements.IIFNAME, interface),
-            lambda: ruleset.guard("cnm_x", interface, MAC),
+            lambda: ruleset.guard(interface, MAC),
         ):
             with pytest.raises(InvalidArgumentError):
                 make()
@@ -292,7 +292,7 @@ class TestRefusals:
         for make in (
             lambda: ruleset.element("publish4", ("tcp", 80), (address, 80)),
             lambda: ruleset.element("snat4", ("br0",), (address,)),
-            lambda: ruleset.guard("cnm_x", "veth1", MAC, [address]),
+            lambda: ruleset.guard("veth1", MAC, [address]),
         ):
             with pytest.raises(InvalidArgumentError, match="IPv4 address"):
                 make()
@@ -300,7 +300,7 @@ class TestRefusals:
     @pytest.mark.parametrize("mac", NOT_MACS)
     def test_macs(self, mac):
         with pytest.raises(InvalidArgumentError, match="MAC"):
-            ruleset.guard("cnm_x", "veth1", mac)
+            ruleset.guard("veth1", mac)
 
     @pytest.mark.parametrize(
         ("name", "key", "data"),
@@ -415,8 +415,8 @@ class TestEncoding:
 
 
 def guard_text(ipv4=(), ipv6=()):
-    rules = ruleset.guard("cnm_x", "veth1", MAC, tuple(ipv4), tuple(ipv6))[1:]
-    return [str(rule).removeprefix("rule netdev cnm_x veth1 ") for rule in rules]
+    rules = ruleset.guard("veth1", MAC, tuple(ipv4), tuple(ipv6))[2:]
+    return [str(rule).removeprefix("rule netdev cnm_veth1 veth1 ") for rule in rules]
 
 
 def base_chain(**change):

@@ -22,7 +22,7 @@ from pycnm.plan.links import (
 )
 from pycnm.plan.operation import HOST, Operation, Plan
 from pycnm.plan.ports import FreshFlows, HeldPort
-from pycnm.plan.rules import Entry, Guard, GuardTable, Skeleton, quoted
+from pycnm.plan.rules import Entry, Guard, Skeleton, quoted
 
 BOX = "/run/netns/c3"
 FAR = "/somewhere/else/c3"
@@ -79,7 +79,6 @@ COMMANDS = {
     "nsenter --net=/run/netns/c3 sysctl -w 'net.ipv4.ip_local_port_range=1 2'": Sysctl(
         BOX, "net.ipv4.ip_local_port_range", "1 2"
     ),
-    "nft 'add table netdev cnm_x { comment \"cnm:x\"; }'": GuardTable("cnm_x", "cnm:x"),
     "nft 'add element inet cnm bridges { \"br0\" }'": Entry("bridges", ("br0",)),
     "nft 'add element inet cnm publish4 { tcp . 80 : 10.20.30.3 . 8080 }'": Entry(
         "publish4", ("tcp", 80), ("10.20.30.3", 8080)
@@ -92,7 +91,7 @@ COMMANDS = {
 }
 LONG = (
     Skeleton("cnm", 40000, 40999),
-    Guard("cnm_x", "veth0", MAC, ("10.20.30.3",), ("fd00::3", "fe80::7")),
+    Guard("veth0", MAC, ("10.20.30.3",), ("fd00::3", "fe80::7")),
 )
 
 
@@ -259,12 +258,6 @@ def test_what_sits_on_a_link_goes_with_it():
     stacked = Link(HOST, "eth1", "macvlan", parent="br0", netns=BOX)
     assert stacked.goes_with(BRIDGE)
     assert not Link(HOST, "x0", "vxlan").goes_with(BRIDGE)
-
-
-def test_a_guard_goes_with_its_table():
-    guard = Guard("cnm_x", "veth0", MAC)
-    assert guard.goes_with(GuardTable("cnm_x", "cnm:x"))
-    assert not guard.goes_with(GuardTable("cnm_y", "cnm:y"))
 
 
 def test_a_setting_is_put_back_where_that_matters():

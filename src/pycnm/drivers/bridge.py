@@ -13,7 +13,7 @@ from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedE
 from pycnm.plan.links import Address, Hairpin, Isolated, Link, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST, Features, Operation, Plan
 from pycnm.plan.ports import FreshFlows, HeldPort
-from pycnm.plan.rules import Entry, Guard, GuardTable
+from pycnm.plan.rules import Entry, Guard
 from pycnm.spec import names
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
 from pycnm.spec.options import FLAG, INTERFACE, Kind, Option, OptionTable, address, integer
@@ -152,10 +152,6 @@ class Bridge(Driver):
         """The name of the network's bridge."""
         return self.bridge_name or f"br-{network.short_id}"
 
-    def guard_table(self, network: NetworkSpec) -> str:
-        """The name of the table the guards of its ports stand in."""
-        return f"cnm_{network.short_id}"
-
     def takes_gateway(self, network: NetworkSpec, version: int) -> bool:
         """The bridge has the gateway's address, unless nobody would see it."""
         return not (version == 4 and self.inhibit_ipv4 and network.internal)  # noqa: PLR2004
@@ -210,7 +206,6 @@ class Bridge(Driver):
         )
         return Plan(
             (
-                GuardTable(self.guard_table(network), network.alias),
                 *self._entries(network, bridge),
                 link,
                 *_settings(network, bridge, use, features),
@@ -260,11 +255,11 @@ class Bridge(Driver):
         """
         ns, inside, outside = sandbox.key, endpoint.interface, endpoint.host_interface
         guard = Guard(
-            self.guard_table(network),
             outside,
             str(endpoint.mac),
             _own(endpoint, 4),
             _own(endpoint, 6),
+            endpoint.alias,
         )
         pair = Veth(
             HOST,

@@ -26,10 +26,9 @@ def early_guard() -> bool:
 
     Tried in the namespace of the calling thread, which is a throw-away.
     """
-    table = Table("netdev", "probe")
-    objects = ruleset.guard("probe", "probe0", "02:42:00:00:00:01", ("192.0.2.1",))
+    objects = ruleset.guard("probe0", "02:42:00:00:00:01", ("192.0.2.1",))
     with Socket(NETLINK_NETFILTER) as connection:
-        messages = [nfnetlink.add(item) for item in (table, *objects)]
+        messages = [nfnetlink.add(item) for item in objects]
         return not connection.batch(nfnetlink.begin(), messages, nfnetlink.end())
 
 
@@ -109,39 +108,26 @@ def _in_use(connection: Socket, fact: plan.Skeleton) -> bool:
     )
 
 
-class _GuardTables:
-    def add(self, session: LinuxSession, fact: plan.GuardTable) -> None:
-        _queue(session, fact, [nfnetlink.add(fact.value)])
-
-    def remove(self, session: LinuxSession, fact: plan.GuardTable) -> None:
-        session.queue(HOST, NFT, Queued(fact, nfnetlink.delete(fact.value), GONE))
-
-    def differs(self, session: LinuxSession, fact: plan.GuardTable) -> str | None:
-        there = nfnetlink.has(_nft(session), fact.value)
-        return None if there else f"{fact.value.reference} is gone"
-
-
 class _Guards:
     def add(self, session: LinuxSession, fact: plan.Guard) -> None:
-        _queue(session, fact, nfnetlink.load(_guard(fact)))
+        _queue(session, fact, nfnetlink.load(fact.objects))
 
     def remove(self, session: LinuxSession, fact: plan.Guard) -> None:
-        chain = _guard(fact)[0]
-        if isinstance(chain, Chain):
-            session.queue(HOST, NFT, Queued(fact, nfnetlink.delete(chain), GONE))
+        session.queue(HOST, NFT, Queued(fact, nfnetlink.delete(fact.table), GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Guard) -> str | None:
-        chain, *rules = _guard(fact)
+        table, chain, *rules = fact.objects
         connection = _nft(session)
-        if isinstance(chain, Chain) and nfnetlink.has(connection, chain):
+        if (
+            isinstance(table, Table)
+            and nfnetlink.has(connection, table)
+            and isinstance(chain, Chain)
+            and nfnetlink.has(connection, chain)
+        ):
             wanted = [item for item in rules if isinstance(item, Rule)]
             if nfnetlink.has_rules(connection, chain, wanted):
                 return None
         return f"the guard of {fact.port} is gone or was changed"
-
-
-def _guard(fact: plan.Guard) -> tuple[Object, ...]:
-    return tuple(ruleset.guard(fact.table, fact.port, fact.mac, fact.ipv4, fact.ipv6))
 
 
 class _Entries:
@@ -159,7 +145,6 @@ class _Entries:
 REALISATIONS.update(
     {
         plan.Skeleton: _Skeletons(),
-        plan.GuardTable: _GuardTables(),
         plan.Guard: _Guards(),
         plan.Entry: _Entries(),
     }

@@ -3,7 +3,7 @@
 One chain per port, called with every frame that the sandbox sends, before the
 bridge sees it.  It lets pass what bears the endpoint's own addresses, in the
 frame, in the packet, and in ARP and neighbour messages; everything else is
-dropped.  A network has a table of its own because netfilter looks through the
+dropped.  Every port has a table of its own because netfilter looks through the
 whole table whenever a rule is added.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from netaddr import EUI, IPAddress
 
-from pycnm.nft.objects import Chain, Object, Rule
+from pycnm.nft.objects import Chain, Object, Rule, Table
 from pycnm.nft.statements import (
     ACCEPT,
     ARP_HLEN,
@@ -85,31 +85,37 @@ _NOT_FORBIDDEN: Final = tuple(
 )
 
 
+def table(port: str, owner: str | None = None) -> Table:
+    """The table that the guard of a bridge port stands in; `owner` is its comment."""
+    return Table(FAMILY, f"cnm_{port}", comment=owner)
+
+
 def guard(
-    table: str,
     port: str,
     mac: str | EUI,
     ipv4: Sequence[str | IPAddress] = (),
     ipv6: Sequence[str | IPAddress] = (),
+    owner: str | None = None,
 ) -> tuple[Object, ...]:
-    """The chain of a bridge port, and its rules.
+    """The table of a bridge port, with its chain and the rules of that.
 
     With `ipv6` the endpoint may use the link-local address of its MAC as well;
     without, nothing of IPv6 passes.
 
     Args:
-        table: the name of the network's table.
         port: the host's end of the sandbox's link; need not exist yet.
         mac: the MAC address of the endpoint.
         ipv4: its IPv4 addresses.
         ipv6: its IPv6 addresses.
+        owner: what the comment of the table says.
 
     Raises:
         InvalidArgumentError: a name or an address isn't one.
     """
+    place = table(port, owner)
     chain = Chain(
         FAMILY,
-        table,
+        place.name,
         port,
         type="filter",
         hook="ingress",
@@ -123,7 +129,7 @@ def guard(
     if own6:
         own6.append(link_local(own))
     bodies = _bodies(own, own4, own6)
-    return chain, *(Rule(FAMILY, table, port, body) for body in bodies)
+    return place, chain, *(Rule(FAMILY, place.name, port, body) for body in bodies)
 
 
 def link_local(mac: EUI) -> IPAddress:

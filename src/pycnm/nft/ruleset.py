@@ -13,6 +13,7 @@ from netaddr import IPAddress, IPNetwork
 
 from pycnm.errors import InvalidArgumentError
 from pycnm.nft.guard import guard
+from pycnm.nft.guard import table as guard_table
 from pycnm.nft.objects import Chain, Datatype, Element, Object, Rule, Set, Table
 from pycnm.nft.statements import (
     ACCEPT,
@@ -54,7 +55,7 @@ from pycnm.nft.words import (
     read_address,
 )
 
-__all__ = ["FAMILY", "TABLE", "element", "guard", "skeleton"]
+__all__ = ["FAMILY", "TABLE", "element", "guard", "guard_table", "skeleton"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

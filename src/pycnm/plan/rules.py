@@ -6,12 +6,10 @@ it: small, printable, undoable.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import attrs
 
 from pycnm.nft import ruleset
-from pycnm.nft.objects import Element, Table
+from pycnm.nft.objects import Element, Object, Table
 from pycnm.plan.operation import Operation
 
 
@@ -36,47 +34,35 @@ class Skeleton(Operation):
 
 
 @attrs.frozen
-class GuardTable(Operation):
-    """The table `netdev cnm_<id>` that the guards of one network's ports stand in."""
-
-    table: str
-    owner: str
-
-    def __str__(self) -> str:
-        return f"nft {quoted(f'add {self.value}')}"
-
-    @property
-    def value(self) -> Table:
-        """The table itself."""
-        return Table("netdev", self.table, comment=self.owner)
-
-    def keeps(self) -> tuple[Hashable, ...]:
-        """The guards in it."""
-        return (("guards", self.table),)
-
-
-@attrs.frozen
 class Guard(Operation):
     """The chain that lets only an endpoint's own MAC and addresses into the bridge.
+
+    It stands in a table of its own, `netdev cnm_<port>`.
 
     Attributes:
         port: the bridge port, and the chain's name.
         mac, ipv4, ipv6: what may come from it.
+        owner: the comment of the table.
     """
 
-    table: str
     port: str
     mac: str
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
+    owner: str = "pycnm"
 
     def __str__(self) -> str:
-        objects = ruleset.guard(self.table, self.port, self.mac, self.ipv4, self.ipv6)
-        return "\n".join(f"nft {quoted(f'add {item}')}" for item in objects)
+        return "\n".join(f"nft {quoted(f'add {item}')}" for item in self.objects)
 
-    def within(self) -> tuple[Hashable, ...]:
-        """The network's table."""
-        return (("guards", self.table),)
+    @property
+    def objects(self) -> tuple[Object, ...]:
+        """The table, the chain and its rules."""
+        return ruleset.guard(self.port, self.mac, self.ipv4, self.ipv6, self.owner)
+
+    @property
+    def table(self) -> Table:
+        """The table itself."""
+        return ruleset.guard_table(self.port, self.owner)
 
 
 @attrs.frozen

@@ -59,41 +59,32 @@ class _Skeletons:
         return None
 
 
-class _GuardTables:
-    def add(self, session: FakeSession, fact: plan.GuardTable) -> bool:
-        session.machine.tables.setdefault((fact.value.family, fact.table), Ruleset(fact.value))
-        return True
-
-    def remove(self, session: FakeSession, fact: plan.GuardTable) -> None:
-        session.machine.tables.pop((fact.value.family, fact.table), None)
-
-    def differs(self, session: FakeSession, fact: plan.GuardTable) -> str | None:
-        found = session.machine.tables.get((fact.value.family, fact.table))
-        if found is not None and found.table == fact.value:
-            return None
-        return f"{fact.value.reference} is gone"
-
-
 class _Guards:
     def add(self, session: FakeSession, fact: plan.Guard) -> bool:
-        found = session.machine.tables.get(("netdev", fact.table))
-        device = session.found(HOST, fact.port)
-        if found is None or not (device or session.machine.features.early_guard):
+        if not (session.found(HOST, fact.port) or session.machine.features.early_guard):
             raise refusal(fact, errno.ENOENT)
-        _load_chains(found, _guard(fact))
+        found = session.machine.tables.setdefault(_place(fact), Ruleset(fact.table))
+        _load_chains(found, fact.objects)
         return True
 
     def remove(self, session: FakeSession, fact: plan.Guard) -> None:
-        found = session.machine.tables.get(("netdev", fact.table))
-        if found is not None and fact.port in found.chains:
-            del found.chains[fact.port], found.rules[fact.port]
+        session.machine.tables.pop(_place(fact), None)
 
     def differs(self, session: FakeSession, fact: plan.Guard) -> str | None:
-        found = session.machine.tables.get(("netdev", fact.table))
-        chain, *_ = objects = _guard(fact)
-        if found is not None and isinstance(chain, Chain) and _stands(found, chain, objects):
+        found = session.machine.tables.get(_place(fact))
+        table, chain, *_ = objects = fact.objects
+        if (
+            found is not None
+            and found.table == table
+            and isinstance(chain, Chain)
+            and _stands(found, chain, objects)
+        ):
             return None
         return f"the guard of {fact.port} is gone or was changed"
+
+
+def _place(fact: plan.Guard) -> tuple[str, str]:
+    return fact.table.family, fact.table.name
 
 
 class _Entries:
@@ -185,10 +176,6 @@ def _skeleton(fact: plan.Skeleton) -> tuple[Object, ...]:
     return ruleset.skeleton(fact.first_port, fact.last_port, fact.owner)
 
 
-def _guard(fact: plan.Guard) -> tuple[Object, ...]:
-    return tuple(ruleset.guard(fact.table, fact.port, fact.mac, fact.ipv4, fact.ipv6))
-
-
 def _load_chains(into: Ruleset, objects: Sequence[Object]) -> None:
     """Make the chains anew with their rules, as a batch that flushes them first does."""
     for item in objects:
@@ -209,7 +196,6 @@ def _stands(ruleset_: Ruleset, chain: Chain, objects: Sequence[Object]) -> bool:
 
 REALISATIONS: dict[type[Operation], Realisation] = {
     plan.Skeleton: _Skeletons(),
-    plan.GuardTable: _GuardTables(),
     plan.Guard: _Guards(),
     plan.Entry: _Entries(),
     ports.HeldPort: _HeldPorts(),
