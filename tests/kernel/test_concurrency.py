@@ -17,7 +17,9 @@ import pytest
 from topology import RUN_NETNS, inside
 
 import pycnm
+from pycnm.kernel import rtnl
 from pycnm.kernel.linux import LinuxKernel
+from pycnm.kernel.netlink import NETLINK_ROUTE, Socket
 
 ROUNDS = """
 import json, sys, pycnm
@@ -242,3 +244,49 @@ def test_a_child_of_fork_may_go_on(cnm, host, tmp_path):
     assert {path.name for path in RUN_NETNS.iterdir()} >= names
     assert inside(cnm.sandbox("child")).ping("10.20.30.2")
     assert cnm.check() == []
+
+
+HAMMER = """
+import ctypes
+from pycnm.kernel import rtnl
+from pycnm.kernel.netlink import NETLINK_ROUTE, Socket
+ctypes.CDLL(None).unshare(0x40000000)
+with Socket(NETLINK_ROUTE) as connection:
+    print("ready", flush=True)
+    while True:
+        connection.request([rtnl.set_link("lo", up=up) for up in 20 * [True, False]])
+"""
+
+
+def test_frames_pass_as_soon_as_connect_returns_however_busy_the_kernel_is(cnm, host):
+    """The kernel takes note of a carrier in a thread of its own, which waits for a lock.
+
+    What is sent before that is lost, and an address that nobody seems to have is
+    asked for again only after a second.
+    """
+    environment = {"PYTHONPATH": str(Path(pycnm.__file__).parents[1])}
+    command = [sys.executable, "-c", HAMMER]
+    busy = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(4)]
+    try:
+        for process in busy:
+            assert process.stdout.readline() == b"ready\n"
+        for _ in range(60):
+            # Ports of a bridge carry nothing before the first of them is up.
+            net = cnm.create_network("net", subnet="10.20.30.0/24")
+            box = cnm.create_sandbox("c2")
+            port = net.connect(box).host_interface
+            links = host.do(all_links)
+            assert [links[name].carries for name in (port, f"br-{net.id[:12]}")] == [True, True]
+            box.delete()
+            net.delete()
+    finally:
+        for process in busy:
+            process.kill()
+            process.communicate()
+
+
+def all_links():
+    """Every link by its name; asked about all at once, the kernel doesn't look at any."""
+    with Socket(NETLINK_ROUTE) as connection:
+        states = map(rtnl.link_state, connection.dump(rtnl.get_links()))
+        return {state.name: state for state in states}

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pycnm.plan.operation import Operation
 
 ROUTE = "route"
+_PATIENCE, _PAUSE = 0.2, 0.001
 DOOMED_GROUP = 0x636E6D00
 """The link group of links on their way out ("cnm" and a zero)."""
 
@@ -146,6 +148,8 @@ class _Veths:
         session.flush()
         mark = rtnl.set_link(fact.name, alias=fact.alias)
         session.queue(fact.ns, ROUTE, Queued(fact, mark))
+        if fact.master:
+            session.rising += [(fact.ns, fact.name), (fact.ns, fact.master)]
 
     def remove(self, session: LinuxSession, fact: plan.Veth) -> None:
         _doom(session, fact, fact.ns, fact.name, fact.peer_ns)
@@ -271,6 +275,24 @@ class _PortFlags:
         if found is None:
             return f"the interface {fact.port} is gone"
         return None if fact.flag in found.flags else f"{fact.port} {fact.lacking}"
+
+
+def rise(session: LinuxSession) -> None:
+    """Wait until frames pass the ports that came up, and their bridges.
+
+    The kernel takes note of a new carrier a moment after it is there, in a
+    thread of its own.  What is sent before that is lost, and an address that
+    nobody seems to have is asked for again only after a second.  To be asked
+    about a link makes the kernel look at once (Linux 6.9), or in less than 1 ms.
+    """
+    rising, session.rising = dict.fromkeys(session.rising), []
+    end = time.monotonic() + _PATIENCE
+    for ns, name in rising:
+        while (found := state(session, ns, name)) is not None and not found.carries:
+            if not found.up or time.monotonic() > end:
+                # Its other end was taken down meanwhile; that is for check() to say.
+                return
+            time.sleep(_PAUSE)
 
 
 def reap(session: LinuxSession) -> bool:

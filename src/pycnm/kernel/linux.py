@@ -170,6 +170,7 @@ class LinuxKernel(Runner[LinuxSession]):
             try:
                 result = work(session)
                 session.finish()
+                links.rise(session)
                 if links.reap(session):
                     self._sweep_later()
                 failed = False

@@ -35,9 +35,11 @@ ORIGIN = 0x63
 _BOOT = 3  # what `ip route add` leaves on routes: nothing to be seen in `ip route`
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
+_IFLA_OPERSTATE, _OPERATIONAL = 16, b"\6"
 IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD = 10, 18, 20, 27, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _PORT_FLAGS = {"hairpin": 4, "isolated": 33}
+_BRPORT_STATE, _FORWARDING = 1, b"\3"
 _VETH_INFO_PEER = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
 _IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
@@ -74,7 +76,11 @@ _KIND_OPTIONS: dict[str, dict[str, tuple[int, int, dict[str, int]]]] = {
 
 
 class LinkState(NamedTuple):
-    """What the kernel says of one link; `kind` is empty for hardware and lo."""
+    """What the kernel says of one link; `kind` is empty for hardware and lo.
+
+    `carries` is whether frames pass: it has a carrier that the kernel has taken
+    note of, and if it is a bridge's port it forwards.
+    """
 
     ifindex: int
     name: str
@@ -86,6 +92,7 @@ class LinkState(NamedTuple):
     group: int
     alias: str
     flags: frozenset[str]
+    carries: bool
 
 
 class AddressState(NamedTuple):
@@ -257,6 +264,8 @@ def link_state(received: Message) -> LinkState:
         group=number(found.get(IFLA_GROUP)),
         alias=_text(found.get(IFLA_IFALIAS, b"")),
         flags=frozenset(flag for flag, kind in _PORT_FLAGS.items() if port.get(kind) == b"\1"),
+        carries=found.get(_IFLA_OPERSTATE) == _OPERATIONAL
+        and port.get(_BRPORT_STATE, _FORWARDING) == _FORWARDING,
     )
 
 

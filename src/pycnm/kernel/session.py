@@ -67,6 +67,7 @@ class LinuxSession:
         self._asked: list[Operation] = []
         self.made: list[Operation] = []
         self.doomed: list[Doomed] = []
+        self.rising: list[tuple[str, str]] = []
         self.unpinned: set[str] = set()
 
     # What operations ask for (pycnm.plan.Session)
