@@ -215,7 +215,8 @@ class Controller:
                 `host-gateway` stands for the host.
 
         Raises:
-            InvalidArgumentError: an argument is malformed.
+            InvalidArgumentError: an argument is malformed, or `netns` leads to the
+                host's own namespace.
             NotFoundError: there is no namespace to adopt.
             AlreadyExistsError: the name is taken, or the namespace is.
             KernelError: the kernel refused; nothing was left behind.

@@ -74,6 +74,36 @@ def test_a_link_inside_of_the_same_name(world):
     assert world.settled(before)
 
 
+def test_an_end_whose_peer_is_elsewhere(world):
+    """Its namespace was unpinned and another one is there, while a process stays inside."""
+    old = "/run/netns/old"
+    ours = Veth(HOST, "veth0", "", BOX, "eth0", MAC, group=0x63, alias="cnm:end", up=True)
+    world.kernel.run((), [Namespace(BOX), Namespace(old)])
+    before = world.snapshot()
+    world.others_do(attrs.evolve(ours, peer_ns=old))
+    world.kernel.run((), [ours])
+    assert world.kernel.check([ours]) == []
+    lost = f"the interface eth0 in {old} is gone"
+    assert [words for _, words in world.kernel.check([attrs.evolve(ours, peer_ns=old)])] == [lost]
+    world.kernel.run([ours], ())
+    assert world.settled(before)
+    # What was made in its place is made by this change, and goes with it.
+    world.others_do(attrs.evolve(ours, peer_ns=old))
+    with pytest.raises(KernelError):
+        world.kernel.run((), [ours, REFUSED])
+    assert world.settled(before)
+
+
+def test_an_end_whose_peer_is_elsewhere_and_somebody_elses_in_its_place(world):
+    ours = Veth(HOST, "veth0", "", BOX, "eth0", MAC, group=0x63, alias="cnm:end")
+    world.kernel.run((), [Namespace(BOX), ours])
+    world.others_do(attrs.evolve(ours, name="veth9", peer="eth1", alias="cnm:nine"))
+    before = world.snapshot()
+    with pytest.raises(KernelError, match="an interface eth1 in /run/netns/box that pycnm didn't"):
+        world.kernel.run((), [attrs.evolve(ours, peer="eth1")])
+    assert world.settled(before)
+
+
 def test_a_link_whose_making_was_cut_short_is_ours(world):
     """Its group tells, before it has its alias."""
     world.others_do(Link(HOST, "br0", "bridge", group=0x63))

@@ -65,6 +65,20 @@ def test_nothing_is_made_in_the_kernel(controller, host, outside):
     assert os.path.exists(host.key)
 
 
+@pytest.mark.parametrize("form", ["name", "path", "pid"])
+def test_its_namespace_is_adopted_under_no_other_name(cnm, host, form):
+    before = host.picture()
+    with host.popen("sleep", "100") as process:
+        try:
+            netns = {"name": host.name, "path": host.key, "pid": process.pid}[form]
+            with pytest.raises(pycnm.InvalidArgumentError, match=r'netns="host".* network host$'):
+                cnm.create_sandbox("a", netns=netns)
+        finally:
+            process.kill()
+    assert cnm.sandboxes() == []
+    assert host.picture() == before
+
+
 def test_host_mixes_with_nothing(cnm, host):
     net = cnm.create_network("my_bridge")
     a, c = cnm.create_sandbox("a", netns="host"), cnm.create_sandbox("c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -162,3 +163,21 @@ def test_a_name_that_is_taken_by_somebody_elses_namespace(controller, machine, h
     c2.delete()
     assert not Path(f"{other.key}.{c2.id[:12]}").exists()
     assert other.interfaces() == ["lo"]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["a-process-inside", "nobody-inside"])
+def test_a_namespace_that_was_removed_by_hand_is_put_back_at_once(c2, cnm, host, kept):
+    """The host's end of its pair is there still, for a while or as long as a process is inside."""
+    (endpoint,) = c2.endpoints
+    with contextlib.ExitStack() as stack:
+        if kept:
+            process = stack.enter_context(c2.popen(["sleep", "100"]))
+            stack.callback(process.kill)
+        before = host.link(endpoint.host_interface)["ifindex"]
+        subprocess.run(["ip", "netns", "del", "c2"], check=True)
+        cnm.reconcile()
+        assert cnm.check() == []
+        assert host.link(endpoint.host_interface)["ifindex"] != before
+        assert inside(c2).addresses("eth0") == ["10.20.30.2/24"]
+        assert inside(c2).ping("10.20.30.1")
+        assert inside(c2).ping("192.0.2.66")

@@ -15,7 +15,8 @@ from pycnm.engine.engine import Engine
 from pycnm.engine.networks import now
 from pycnm.engine.realising import Escalate, adjust, use_of
 from pycnm.engine.records import SandboxRow
-from pycnm.errors import AlreadyExistsError, InUseError, NotFoundError
+from pycnm.errors import AlreadyExistsError, InUseError, InvalidArgumentError, NotFoundError
+from pycnm.kernel import netns
 from pycnm.plan.host import HostFacts
 from pycnm.plan.links import Directory, Namespace, Sysctl, Up
 from pycnm.plan.operation import HOST, Features, Operation, Plan
@@ -61,8 +62,10 @@ def create(engine: Engine, spec: SandboxSpec, *, own_machine: bool) -> SandboxRo
             /run/netns are the caller's to give; elsewhere several hosts share them.
 
     Raises:
+        InvalidArgumentError: the namespace to adopt is the host's own.
         AlreadyExistsError: the name is taken, or the namespace is a sandbox already.
     """
+    _refuse_host(engine, spec)
     identity = new_id()
     key = spec.key
     if not spec.adopted:
@@ -79,6 +82,15 @@ def create(engine: Engine, spec: SandboxSpec, *, own_machine: bool) -> SandboxRo
         return SandboxRow(number, spec, used=False)
 
     return engine.carry_out("create sandbox", [], decide)
+
+
+def _refuse_host(engine: Engine, spec: SandboxSpec) -> None:
+    # Adopted under a name of its own, the host would be wired to itself.
+    if spec.key and netns.identity(spec.key) == engine.kernel.host_identity:
+        raise InvalidArgumentError(
+            f"the namespace {spec.key} is the host's own and can't be adopted; make the sandbox "
+            'with netns="host" and connect it to the network host'
+        )
 
 
 def _refuse_taken(reader: sqlite3.Connection, spec: SandboxSpec) -> None:

@@ -28,8 +28,7 @@ DOOMED_GROUP = 0x636E6D00
 def state(session: LinuxSession, ns: str, name: str) -> rtnl.LinkState | None:
     """What the kernel says of a link, after sending what is queued; None if it isn't there."""
     session.flush()
-    answer = session.socket(ns).get(rtnl.get_link(name))
-    return rtnl.link_state(answer) if answer else None
+    return _look(session, ns, name)
 
 
 def index(session: LinuxSession, fact: Operation, ns: str, name: str) -> int:
@@ -143,7 +142,7 @@ class _Veths:
             group=fact.group,
             up=fact.up,
         )
-        settle = _settle(session, fact, fact.ns, fact.name)
+        settle = _settle_pair(session, fact, request)
         session.queue(fact.ns, ROUTE, Queued(fact, request, settle=settle))
         session.flush()
         mark = rtnl.set_link(fact.name, alias=fact.alias)
@@ -188,35 +187,68 @@ def _differs(
     return None
 
 
-def _settle(
-    session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str
-) -> Callable[[], None]:
+def _settle(session: LinuxSession, fact: plan.Link, ns: str, name: str) -> Callable[[], None]:
     """What to do when the name is taken: repair what is ours, refuse what isn't."""
 
     def settle() -> None:
-        connection = session.socket(ns)
-        answer = connection.get(rtnl.get_link(name))
-        found = rtnl.link_state(answer) if answer else None
+        found = _look(session, ns, name)
         if found is None or not _ours(found, fact.alias, fact.group):
-            # The kernel says the same of either end of a pair.
-            taken = (
-                f"{fact.peer} in {fact.peer_ns}"
-                if not found and isinstance(fact, plan.Veth)
-                else name
-            )
-            raise KernelError(
-                str(fact),
-                errno.EEXIST,
-                f"an interface {taken} that pycnm didn't make is there; rename or remove it",
-            )
-        master = index(session, fact, fact.ns, fact.master) if fact.master else 0
-        up = True if isinstance(fact, plan.Veth) and fact.up else None
-        repair = rtnl.set_link(name, up=up, group=fact.group, master=master, mtu=fact.mtu)
-        answer_to_it = connection.request([repair])[0]
-        if answer_to_it.code:
-            raise refusal(fact, answer_to_it.code, answer_to_it.text)
+            raise _taken(fact, name)
+        _repair(session, fact, ns, name)
 
     return settle
+
+
+def _settle_pair(session: LinuxSession, fact: plan.Veth, request: bytes) -> Callable[[], None]:
+    """The same for a pair, of which the kernel says it of either end.
+
+    Our end outlives a namespace that was unpinned: by some milliseconds, or for
+    as long as a process stays inside.  Where its peer isn't, it is no use.
+    """
+
+    def settle() -> None:
+        found = _look(session, fact.ns, fact.name)
+        if found is not None and not _ours(found, fact.alias, fact.group):
+            raise _taken(fact, fact.name)
+        peer = _look(session, fact.peer_ns, fact.peer)
+        if peer is not None:
+            if found is None or (found.link, found.ifindex) != (peer.ifindex, peer.link):
+                raise _taken(fact, f"{fact.peer} in {fact.peer_ns}")
+            _repair(session, fact, fact.ns, fact.name)
+            return
+        connection = session.socket(fact.ns)
+        if found is not None:
+            # If the kernel was faster, it is gone: what counts is the next answer.
+            connection.request([rtnl.delete_link(found.ifindex)])
+        answer = connection.request([request])[0]
+        if answer.code:
+            raise refusal(fact, answer.code, answer.text)
+        session.made.append(fact)
+
+    return settle
+
+
+def _look(session: LinuxSession, ns: str, name: str) -> rtnl.LinkState | None:
+    """As `state`, in the middle of sending."""
+    answer = session.socket(ns).get(rtnl.get_link(name))
+    return rtnl.link_state(answer) if answer else None
+
+
+def _taken(fact: plan.Link | plan.Veth, what: str) -> KernelError:
+    return KernelError(
+        str(fact),
+        errno.EEXIST,
+        f"an interface {what} that pycnm didn't make is there; rename or remove it",
+    )
+
+
+def _repair(session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str) -> None:
+    master = index(session, fact, fact.ns, fact.master) if fact.master else 0
+    up = True if isinstance(fact, plan.Veth) and fact.up else None
+    change = rtnl.set_link(name, up=up, group=fact.group, master=master, mtu=fact.mtu)
+    answer = session.socket(ns).request([change])[0]
+    if answer.code:
+        raise refusal(fact, answer.code, answer.text)
 
 
 def _doom(

@@ -78,6 +78,7 @@ _KIND_OPTIONS: dict[str, dict[str, tuple[int, int, dict[str, int]]]] = {
 class LinkState(NamedTuple):
     """What the kernel says of one link; `kind` is empty for hardware and lo.
 
+    `link` is the index of the other end of a pair, or of what it sits on;
     `carries` is whether frames pass: it has a carrier that the kernel has taken
     note of, and if it is a bridge's port it forwards.
     """
@@ -88,6 +89,7 @@ class LinkState(NamedTuple):
     up: bool
     mac: bytes
     mtu: int
+    link: int
     master: int
     group: int
     alias: str
@@ -260,6 +262,7 @@ def link_state(received: Message) -> LinkState:
         up=bool(flags & IFF_UP),
         mac=found.get(IFLA_ADDRESS, b""),
         mtu=number(found.get(IFLA_MTU)),
+        link=number(found.get(IFLA_LINK)),
         master=number(found.get(IFLA_MASTER)),
         group=number(found.get(IFLA_GROUP)),
         alias=_text(found.get(IFLA_IFALIAS, b"")),

@@ -108,12 +108,17 @@ class _Veths:
         inside = session.namespace(fact.peer_ns)
         _refuse_bad_name(fact, fact.name)
         _refuse_bad_name(fact, fact.peer)
-        if fact.name in namespace.links:
-            _settle(session, fact, namespace.links[fact.name], master)
-            namespace.links[fact.name].up |= fact.up
+        found, peer = namespace.links.get(fact.name), inside.links.get(fact.peer)
+        if found is not None:
+            _refuse_others(session, fact, found)
+        if found is not None and found.peer is peer is not None:
+            _settle(session, fact, found, master)
+            found.up |= fact.up
             return False
-        if fact.peer in inside.links:
+        if peer is not None:
             raise _taken(fact, f"{fact.peer} in {fact.peer_ns}")
+        if found is not None:
+            session.machine.remove_link(found)
         _refuse_bad_values(fact, fact.peer_mac, fact.mtu)
         link = Link(fact.ns, fact.name, "veth", group=fact.group, alias=fact.alias, up=fact.up)
         peer = Link(fact.peer_ns, fact.peer, "veth", mac=fact.peer_mac, peer=link)
@@ -249,12 +254,16 @@ def _settle(
     Raises:
         KernelError: EEXIST, it is somebody else's.
     """
-    if not session.ours or not _is_ours(fact, found):
-        raise _taken(fact, fact.name)
+    _refuse_others(session, fact, found)
     found.alias = fact.alias or found.alias
     found.group = fact.group or found.group
     found.mtu = fact.mtu or found.mtu
     found.master = master or found.master
+
+
+def _refuse_others(session: FakeSession, fact: plan.Link | plan.Veth, found: Link) -> None:
+    if not session.ours or not _is_ours(fact, found):
+        raise _taken(fact, fact.name)
 
 
 def _taken(fact: plan.Link | plan.Veth, what: str) -> KernelError:
