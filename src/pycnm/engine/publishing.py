@@ -211,6 +211,13 @@ def _place(operation: Operation) -> int:
     return 1 if isinstance(operation, Entry) else 2
 
 
+def listed(bindings: Iterable[PortBinding]) -> list[PortBinding]:
+    """Bindings in the order in which an endpoint lists its ports (`records.bindings`)."""
+    by_port = sorted(bindings, key=lambda each: each.host_port)
+    by_address = sorted(by_port, key=lambda each: str(each.host_address), reverse=True)
+    return sorted(by_address, key=lambda each: (each.port, each.protocol))
+
+
 def matching(
     bindings: Sequence[PortBinding], spec: PortSpec, row: EndpointRow
 ) -> list[PortBinding]:

@@ -336,6 +336,15 @@ def bindings(reader: Reader, endpoint_number: int) -> list[PortBinding]:
     return [binding(*row) for row in rows]
 
 
+def publishes(reader: Reader, endpoint_number: int) -> bool:
+    """Whether any port of the host leads to an endpoint."""
+    (found,) = reader.execute(
+        "SELECT EXISTS (SELECT 1 FROM ports WHERE endpoint = ? AND leaving IS NULL)",
+        (endpoint_number,),
+    ).fetchone()
+    return bool(found)
+
+
 def binding(protocol: str, address: str, port: int, target: str, target_port: int) -> PortBinding:
     """A binding from the columns of its row.
 
