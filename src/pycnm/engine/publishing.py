@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
 
@@ -62,15 +62,16 @@ class Chooser:
         """
         if specs:
             driver.refuse_publishing(network)
+        disputed = self._disputed(specs)
+        found: dict[IPAddress | None, list[tuple[IPAddress, IPAddress]]] = {}
         bindings: list[PortBinding] = []
         for _, members in groupby(in_order(specs), key=lambda spec: spec.group):
             group = list(members)
-            places = [
-                (address, target)
-                for spec in group
-                for address, target in _places(driver, network, endpoint, spec)
-            ]
-            port = self._port(group[0], [str(address) for address, _ in places])
+            for spec in group:
+                if spec.host_address not in found:
+                    found[spec.host_address] = list(_places(driver, network, endpoint, spec))
+            places = [place for spec in group for place in found[spec.host_address]]
+            port = self._port(group[0], [address for address, _ in places], disputed)
             bindings += [
                 PortBinding(
                     protocol=group[0].protocol,
@@ -83,13 +84,34 @@ class Chooser:
             ]
         return bindings
 
-    def _port(self, spec: PortSpec, addresses: Sequence[str]) -> int:
+    def _disputed(self, specs: Sequence[PortSpec]) -> set[tuple[str, int]]:
+        """The exact ports that something is published on, at whatever address.
+
+        One look at a whole range, as most of its ports are nobody's.
+        """
+        return {
+            (spec.protocol, port)
+            for spec in specs
+            if spec.exact
+            for port in records.ports_between(
+                self._tx, spec.protocol, spec.host_first, spec.host_last
+            )
+        }
+
+    def _port(
+        self,
+        spec: PortSpec,
+        addresses: Sequence[IPAddress],
+        disputed: Container[tuple[str, int]],
+    ) -> int:
         if spec.exact:
-            for address in addresses:
-                self._refuse_taken(spec, address)
+            if (spec.protocol, spec.host_first) in disputed:
+                for address in addresses:
+                    self._refuse_taken(spec, str(address))
             return spec.host_first
+        texts = [str(address) for address in addresses]
         for port in self._candidates(spec):
-            if port not in self._avoid and self._free(spec.protocol, port, addresses):
+            if port not in self._avoid and self._free(spec.protocol, port, texts):
                 self._mine.add((spec.protocol, port))
                 return port
         raise PoolExhaustedError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 
 from netaddr import AddrFormatError, IPAddress, IPNetwork
@@ -354,9 +355,9 @@ def binding(protocol: str, address: str, port: int, target: str, target_port: in
     try:
         return PortBinding(
             protocol=protocol,
-            host_address=IPAddress(address),
+            host_address=_address(address),
             host_port=port,
-            address=IPAddress(target),
+            address=_address(target),
             port=target_port,
         )
     except (InvalidArgumentError, AddrFormatError, ValueError) as error:
@@ -364,6 +365,21 @@ def binding(protocol: str, address: str, port: int, target: str, target_port: in
             f"the record of port {address}:{port}/{protocol} is damaged: {error}; "
             "`cnm check` sets it aside, so that everything else works"
         ) from error
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> IPAddress:
+    """The address of a text; the same for all bindings, which copy it."""
+    return IPAddress(text)
+
+
+def ports_between(reader: Reader, protocol: str, first: int, last: int) -> set[int]:
+    """The ports of the host from `first` to `last` that lead anywhere, of whatever address."""
+    rows = reader.execute(
+        "SELECT port FROM ports WHERE protocol = ? AND port BETWEEN ? AND ?",
+        (protocol, first, last),
+    )
+    return {port for (port,) in rows}
 
 
 def port_holder(reader: Reader, protocol: str, address: str, port: int) -> str:
