@@ -18,6 +18,7 @@ from pycnm.plan.host import HostFacts
 from pycnm.plan.operation import Operation, Plan
 from pycnm.plan.ports import HeldPort
 from pycnm.plan.rules import Entry
+from pycnm.spec import addresses
 from pycnm.spec.objects import EndpointSpec, NetworkSpec
 from pycnm.spec.ports import PortBinding, PortSpec, in_order
 from pycnm.store.database import Transaction
@@ -278,7 +279,7 @@ def _places(
     """Each host address that `spec` means, with the address it leads to."""
     targets = {4: endpoint.ip, 6: endpoint.ip6}
     if spec.host_address is None:
-        wanted = [IPAddress(text) for text in driver.default_bindings(network)]
+        wanted = [addresses.shared(text) for text in driver.default_bindings(network)]
         wanted = [address for address in wanted if targets[address.version] is not None]
     elif spec.host_address == _LOOPBACK6:
         raise NotSupportedError(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 
-from netaddr import AddrFormatError, IPAddress, IPNetwork
+from netaddr import AddrFormatError, IPNetwork
 
 from pycnm.errors import InvalidArgumentError, NotFoundError, StoreError
-from pycnm.spec import names
+from pycnm.spec import addresses, names
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
 from pycnm.spec.ports import PortBinding
 from pycnm.store.locks import Lock
@@ -355,9 +354,9 @@ def binding(protocol: str, address: str, port: int, target: str, target_port: in
     try:
         return PortBinding(
             protocol=protocol,
-            host_address=_address(address),
+            host_address=addresses.shared(address),
             host_port=port,
-            address=_address(target),
+            address=addresses.shared(target),
             port=target_port,
         )
     except (InvalidArgumentError, AddrFormatError, ValueError) as error:
@@ -365,12 +364,6 @@ def binding(protocol: str, address: str, port: int, target: str, target_port: in
             f"the record of port {address}:{port}/{protocol} is damaged: {error}; "
             "`cnm check` sets it aside, so that everything else works"
         ) from error
-
-
-@lru_cache(maxsize=1024)
-def _address(text: str) -> IPAddress:
-    """The address of a text; the same for all bindings, which copy it."""
-    return IPAddress(text)
 
 
 def ports_between(reader: Reader, protocol: str, first: int, last: int) -> set[int]:
