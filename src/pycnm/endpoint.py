@@ -169,9 +169,7 @@ class Endpoint:
             NotSupportedError: its network's driver publishes nothing, or it has
                 no address of the family asked for.
         """
-        before = set(self.ports)
-        attaching.publish(self._engine, self._id, port_specs(specs))
-        return [binding for binding in self.ports if binding not in before]
+        return attaching.publish(self._engine, self._id, port_specs(specs))
 
     def unpublish(self, *specs: object) -> None:
         """Publish ports no longer, live; flows through them end.

@@ -51,10 +51,10 @@ class Client:
         self.holder = Holder(directory)
 
     def hold(self, *ports):
-        self.host.do(lambda: self.holder.hold([port(text) for text in ports]))
+        self.host.do(lambda: self.holder.hold([port(text) for text in ports])())
 
     def release(self, *ports):
-        self.host.do(lambda: self.holder.release([port(text) for text in ports]))
+        self.host.do(lambda: self.holder.release([port(text) for text in ports])())
 
     def holds(self, *ports):
         """Those of the ports that are held."""

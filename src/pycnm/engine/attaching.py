@@ -72,10 +72,10 @@ def _attempt_on(
     engine: Engine,
     verb: str,
     endpoint: str,
-    decide: Callable[[Decision, NetworkRow, EndpointRow, HostFacts | None], None],
+    decide: Callable[[Decision, NetworkRow, EndpointRow, HostFacts | None], T],
     *,
     forward: bool = False,
-) -> None:
+) -> T:
     """Carry out a change to an endpoint, under the locks of where it is.
 
     `decide` gets its network and itself as they are under these locks.
@@ -86,16 +86,17 @@ def _attempt_on(
 
         def decide_there(
             decision: Decision, facts: HostFacts | None, found: EndpointRow = found
-        ) -> None:
+        ) -> T:
             row = records.network_by_number(decision.tx, found.network)
             now = records.endpoint(decision.tx, endpoint)
             if now.sandbox != found.sandbox:
                 raise _Moved
-            decide(decision, row, now, facts)
+            return decide(decision, row, now, facts)
 
         with contextlib.suppress(_Moved):
-            attempt(engine, verb, found.network, found.sandbox, decide_there, forward=forward)
-            return
+            return attempt(
+                engine, verb, found.network, found.sandbox, decide_there, forward=forward
+            )
 
 
 def create(engine: Engine, network: str, request: EndpointRequest) -> str:
@@ -259,17 +260,17 @@ def detach(decision: Decision, row: EndpointRow) -> None:
         reroute(decision, row.sandbox)
 
 
-def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
-    """Publish more ports of an endpoint, live.
+def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> list[PortBinding]:
+    """Publish more ports of an endpoint, live; the bindings they came to, as it lists them.
 
     Raises:
         PortInUseError: one is taken; none of them was published.
     """
 
-    def choose(avoid: Sequence[int]) -> None:
+    def choose(avoid: Sequence[int]) -> list[PortBinding]:
         def decide(
             decision: Decision, row: NetworkRow, now: EndpointRow, facts: HostFacts | None
-        ) -> None:
+        ) -> list[PortBinding]:
             if now.sandbox is None:
                 raise NotFoundError(
                     f"endpoint {now.spec.name} isn't joined to a sandbox; join it, then publish"
@@ -278,15 +279,16 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
             before = use_of(decision, row.number)
             chooser = publishing.Chooser(decision.tx, engine.kernel.facts, avoid)
             bindings = chooser.choose(driver, row.spec, now.spec, specs)
-            first = not records.bindings(decision.tx, now.number)
+            first = not records.publishes(decision.tx, now.number)
             publishing.record(decision, now.spec, now.number, row.number, bindings)
             adjust(engine, decision, row, before, facts)
             plan = publishing.plan(driver, row.spec, now.spec, bindings, whole=first)
             decision.add(now.spec.id, plan)
+            return bindings
 
-        _attempt_on(engine, "publish", endpoint, decide)
+        return _attempt_on(engine, "publish", endpoint, decide)
 
-    _with_other_ports(specs, choose)
+    return publishing.listed(_with_other_ports(specs, choose))
 
 
 def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:

@@ -63,13 +63,15 @@ class Decision:
 
         Owners are dropped in the order in which they were made.
         """
-        self._leave(list(records.operations(self.tx, owner)))
+        rows = list(records.operations(self.tx, owner))
+        self._leave([number for number, _ in rows], _read(rows))
 
     def drop_some(self, owner: str, operations: Iterable[Operation]) -> None:
         """Have `operations` of `owner` undone, if they are recorded."""
         numbers = {body: number for number, body in records.operations(self.tx, owner)}
-        bodies = [operation.to_json() for operation in operations]
-        self._leave([(numbers[body], body) for body in bodies if body in numbers])
+        found = [(numbers.get(operation.to_json()), operation) for operation in operations]
+        there = [(number, operation) for number, operation in found if number is not None]
+        self._leave([number for number, _ in there], [operation for _, operation in there])
 
     def replace(self, owner: str, plan: Plan) -> None:
         """Have the difference between what is recorded for `owner` and `plan` applied."""
@@ -78,15 +80,16 @@ class Decision:
         for number, body in records.operations(self.tx, owner):
             if wanted.pop(body, None) is None:
                 gone.append((number, body))
-        self._leave(gone)
+        self._leave([number for number, _ in gone], _read(gone))
         self.add(owner, wanted.values())
 
-    def _leave(self, rows: list[tuple[int, str]]) -> None:
+    def _leave(self, numbers: Iterable[int], operations: Iterable[Operation]) -> None:
+        """Have operations undone; `numbers` are those of their rows."""
         self.tx.executemany(
             "UPDATE operations SET leaving = ? WHERE number = ?",
-            [(self.change, number) for number, _ in rows],
+            [(self.change, number) for number in numbers],
         )
-        self._dropped += [Operation.from_json(body) for _, body in rows]
+        self._dropped += operations
 
     # Rows
 
@@ -190,3 +193,7 @@ class Decision:
 
     def _insert(self, statement: str, values: tuple[object, ...]) -> int:
         return int(self.tx.execute(statement, values).lastrowid or 0)
+
+
+def _read(rows: Iterable[tuple[int, str]]) -> list[Operation]:
+    return [Operation.from_json(body) for _, body in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
 
@@ -18,6 +18,7 @@ from pycnm.plan.host import HostFacts
 from pycnm.plan.operation import Operation, Plan
 from pycnm.plan.ports import HeldPort
 from pycnm.plan.rules import Entry
+from pycnm.spec import addresses
 from pycnm.spec.objects import EndpointSpec, NetworkSpec
 from pycnm.spec.ports import PortBinding, PortSpec, in_order
 from pycnm.store.database import Transaction
@@ -62,15 +63,16 @@ class Chooser:
         """
         if specs:
             driver.refuse_publishing(network)
+        disputed = self._disputed(specs)
+        found: dict[IPAddress | None, list[tuple[IPAddress, IPAddress]]] = {}
         bindings: list[PortBinding] = []
         for _, members in groupby(in_order(specs), key=lambda spec: spec.group):
             group = list(members)
-            places = [
-                (address, target)
-                for spec in group
-                for address, target in _places(driver, network, endpoint, spec)
-            ]
-            port = self._port(group[0], [str(address) for address, _ in places])
+            for spec in group:
+                if spec.host_address not in found:
+                    found[spec.host_address] = list(_places(driver, network, endpoint, spec))
+            places = [place for spec in group for place in found[spec.host_address]]
+            port = self._port(group[0], [address for address, _ in places], disputed)
             bindings += [
                 PortBinding(
                     protocol=group[0].protocol,
@@ -83,13 +85,34 @@ class Chooser:
             ]
         return bindings
 
-    def _port(self, spec: PortSpec, addresses: Sequence[str]) -> int:
+    def _disputed(self, specs: Sequence[PortSpec]) -> set[tuple[str, int]]:
+        """The exact ports that something is published on, at whatever address.
+
+        One look at a whole range, as most of its ports are nobody's.
+        """
+        return {
+            (spec.protocol, port)
+            for spec in specs
+            if spec.exact
+            for port in records.ports_between(
+                self._tx, spec.protocol, spec.host_first, spec.host_last
+            )
+        }
+
+    def _port(
+        self,
+        spec: PortSpec,
+        addresses: Sequence[IPAddress],
+        disputed: Container[tuple[str, int]],
+    ) -> int:
         if spec.exact:
-            for address in addresses:
-                self._refuse_taken(spec, address)
+            if (spec.protocol, spec.host_first) in disputed:
+                for address in addresses:
+                    self._refuse_taken(spec, str(address))
             return spec.host_first
+        texts = [str(address) for address in addresses]
         for port in self._candidates(spec):
-            if port not in self._avoid and self._free(spec.protocol, port, addresses):
+            if port not in self._avoid and self._free(spec.protocol, port, texts):
                 self._mine.add((spec.protocol, port))
                 return port
         raise PoolExhaustedError(
@@ -211,6 +234,13 @@ def _place(operation: Operation) -> int:
     return 1 if isinstance(operation, Entry) else 2
 
 
+def listed(bindings: Iterable[PortBinding]) -> list[PortBinding]:
+    """Bindings in the order in which an endpoint lists its ports (`records.bindings`)."""
+    by_port = sorted(bindings, key=lambda each: each.host_port)
+    by_address = sorted(by_port, key=lambda each: str(each.host_address), reverse=True)
+    return sorted(by_address, key=lambda each: (each.port, each.protocol))
+
+
 def matching(
     bindings: Sequence[PortBinding], spec: PortSpec, row: EndpointRow
 ) -> list[PortBinding]:
@@ -249,7 +279,7 @@ def _places(
     """Each host address that `spec` means, with the address it leads to."""
     targets = {4: endpoint.ip, 6: endpoint.ip6}
     if spec.host_address is None:
-        wanted = [IPAddress(text) for text in driver.default_bindings(network)]
+        wanted = [addresses.shared(text) for text in driver.default_bindings(network)]
         wanted = [address for address in wanted if targets[address.version] is not None]
     elif spec.host_address == _LOOPBACK6:
         raise NotSupportedError(

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar, cast
 
-from netaddr import AddrFormatError, IPAddress, IPNetwork
+from netaddr import AddrFormatError, IPNetwork
 
 from pycnm.errors import InvalidArgumentError, NotFoundError, StoreError
-from pycnm.spec import names
+from pycnm.spec import addresses, names
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
 from pycnm.spec.ports import PortBinding
 from pycnm.store.locks import Lock
@@ -336,6 +336,15 @@ def bindings(reader: Reader, endpoint_number: int) -> list[PortBinding]:
     return [binding(*row) for row in rows]
 
 
+def publishes(reader: Reader, endpoint_number: int) -> bool:
+    """Whether any port of the host leads to an endpoint."""
+    (found,) = reader.execute(
+        "SELECT EXISTS (SELECT 1 FROM ports WHERE endpoint = ? AND leaving IS NULL)",
+        (endpoint_number,),
+    ).fetchone()
+    return bool(found)
+
+
 def binding(protocol: str, address: str, port: int, target: str, target_port: int) -> PortBinding:
     """A binding from the columns of its row.
 
@@ -345,9 +354,9 @@ def binding(protocol: str, address: str, port: int, target: str, target_port: in
     try:
         return PortBinding(
             protocol=protocol,
-            host_address=IPAddress(address),
+            host_address=addresses.shared(address),
             host_port=port,
-            address=IPAddress(target),
+            address=addresses.shared(target),
             port=target_port,
         )
     except (InvalidArgumentError, AddrFormatError, ValueError) as error:
@@ -355,6 +364,15 @@ def binding(protocol: str, address: str, port: int, target: str, target_port: in
             f"the record of port {address}:{port}/{protocol} is damaged: {error}; "
             "`cnm check` sets it aside, so that everything else works"
         ) from error
+
+
+def ports_between(reader: Reader, protocol: str, first: int, last: int) -> set[int]:
+    """The ports of the host from `first` to `last` that lead anywhere, of whatever address."""
+    rows = reader.execute(
+        "SELECT port FROM ports WHERE protocol = ? AND port BETWEEN ? AND ?",
+        (protocol, first, last),
+    )
+    return {port for (port,) in rows}
 
 
 def port_holder(reader: Reader, protocol: str, address: str, port: int) -> str:

@@ -48,6 +48,7 @@ NATIVE: Literal["little", "big"] = "little" if struct.pack("=H", 1)[0] else "big
 """The byte order of this machine, in which netlink's own numbers are."""
 
 _HEADER = struct.Struct("=IHHII")
+_FLAGS_AND_NUMBER = struct.Struct("=HI")
 _ATTRIBUTE = struct.Struct("=HH")
 _RECEIVE = 1 << 16  # a dump's datagrams have at most 32 KiB
 _SEND = 1 << 16
@@ -197,15 +198,16 @@ class Socket:
             return {}
         first = self._sequence + 1
         self._sequence += len(requests) + 2
-        datagram = bytearray()
         # Kernels before 6.10 acknowledge requests, not the message that ends the
         # batch; so the last request is the one that is asked about.
         last = first + len(requests)
-        for number, request in enumerate((begin, *requests, end), first):
-            frame = bytearray(request)
+        frames = (begin, *requests, end)
+        datagram = bytearray(b"".join(frames))
+        place = 0
+        for number, request in enumerate(frames, first):
             flags = _flags(request) | (NLM_F_ACK if number == last else 0)
-            struct.pack_into("=HI", frame, 6, flags, number)
-            datagram += frame
+            _FLAGS_AND_NUMBER.pack_into(datagram, place + 6, flags, number)
+            place += len(request)
         if len(datagram) > _SEND:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * len(datagram))
         self._socket.sendall(datagram)

@@ -131,12 +131,12 @@ def _same_expression(wanted: dict[int, bytes], there: dict[int, bytes]) -> bool:
 
 def _pack_one(value: Value) -> bytes:
     """Bytes of a value in a set; there, a number is a port and a word is a protocol."""
+    if isinstance(value, int):
+        return value.to_bytes(2, "big")
     if isinstance(value, IPAddress):
         return int(value).to_bytes(4 if value.version == 4 else 16, "big")  # noqa: PLR2004 - IPv4
     if isinstance(value, str):
         return value.encode().ljust(nft.IIFNAME.size, b"\0")
-    if isinstance(value, int):
-        return value.to_bytes(2, "big")
     if isinstance(value, EUI):
         return int(value).to_bytes(6, "big")
     return value.number.to_bytes(1, "big")

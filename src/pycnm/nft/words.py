@@ -15,6 +15,7 @@ from typing import Self, TypeAlias
 from netaddr import EUI, AddrFormatError, IPAddress, IPNetwork
 
 from pycnm.errors import InvalidArgumentError
+from pycnm.spec import addresses
 
 # What nft's scanner takes for a name without quotes; it has no quotes for names.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
@@ -176,7 +177,7 @@ def read_address(value: object, version: int) -> IPAddress:
         InvalidArgumentError: it isn't an address of this IP version.
     """
     try:
-        address = value if isinstance(value, IPAddress) else IPAddress(_text(value))
+        address = value if isinstance(value, IPAddress) else addresses.shared(_text(value))
     except (ValueError, AddrFormatError):
         address = None
     if address is None or address.version != version:

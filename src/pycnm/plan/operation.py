@@ -64,10 +64,13 @@ class Operation:
     """One fact about the kernel.  Subclasses are frozen attrs values of plain fields."""
 
     registry: ClassVar[dict[str, type[Operation]]] = {}
+    # Their names, looked up once: a plan may have thousands of operations.
+    fields: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
         Operation.registry[cls.__name__] = cls
+        cls.fields = tuple(field.name for field in attrs.fields(cls))
 
     def do(self, session: Session) -> None:
         """Make it so."""
@@ -96,7 +99,8 @@ class Operation:
 
     def to_json(self) -> str:
         """A text that `from_json` turns into an equal operation."""
-        return _ENCODER.encode([type(self).__name__, *_values(self)])
+        values = [getattr(self, name) for name in self.fields]
+        return _ENCODER.encode([type(self).__name__, *values])
 
     @staticmethod
     def from_json(text: str) -> Operation:
@@ -108,7 +112,7 @@ class Operation:
         try:
             name, *values = json.loads(text)
             cls = Operation.registry[name]
-            return cls(*(tuple_of(value) for value in values))
+            return cls(*map(tuple_of, values))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"a recorded operation can't be read ({error}): {str(text)[:200]!r}; "
@@ -117,10 +121,6 @@ class Operation:
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
-
-
-def _values(operation: Operation) -> list[Any]:
-    return [getattr(operation, field.name) for field in attrs.fields(type(operation))]
 
 
 def tuple_of(value: Any) -> Any:

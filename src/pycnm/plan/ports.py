@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 import attrs
-from netaddr import IPAddress
 
 from pycnm.plan.operation import Operation, Session
+from pycnm.spec import addresses
 
 
 @attrs.frozen
@@ -69,7 +69,8 @@ class FreshFlows(Operation):
 
     def undo(self, session: Session) -> None:
         """Forget what is left."""
-        session.forget_flows(IPAddress(self.address), self.protocol or None, self.port or None)
+        address = addresses.shared(self.address)
+        session.forget_flows(address, self.protocol or None, self.port or None)
 
     def check(self, session: Session) -> str | None:
         """Nothing stays that could be checked."""

@@ -2,8 +2,8 @@
 
 Text is read strictly, by inet_pton(3): four decimal numbers without leading
 zeros, or RFC 4291 text without a scope id.  netaddr alone would also take
-integers, `'1.2'` and `'10.0.0.1/255.0.0.0'`.  What comes back is always a fresh
-value, because netaddr's can be changed in place.
+integers, `'1.2'` and `'10.0.0.1/255.0.0.0'`.  What comes back is a fresh value,
+because netaddr's can be changed in place; only `shared` says otherwise.
 
 Wording follows Docker where Docker has one, then says what would be right.
 """
@@ -15,6 +15,7 @@ import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from netaddr import EUI, IPAddress, IPNetwork, mac_unix_expanded
@@ -83,6 +84,19 @@ def address(value: object, what: str = "address", *, version: int | None = None)
             f"invalid {what}: {result}; write the IPv4 address it stands for: {_unmapped(result)}"
         )
     return result
+
+
+@lru_cache(maxsize=4096)
+def shared(text: str) -> IPAddress:
+    """The address of a text: one value for all who ask for it, so none of them may change it.
+
+    For texts that were checked once, in records and plans, where the same few
+    come again and again.
+
+    Raises:
+        netaddr.AddrFormatError: it is no address.
+    """
+    return IPAddress(text)
 
 
 def listen_address(value: object, what: str = "host address") -> IPAddress:

@@ -177,8 +177,8 @@ class PortBinding:
 
     def __attrs_post_init__(self) -> None:
         _require_protocol(self.protocol)
-        _require_ports(self.host_port, self.host_port, "host")
-        _require_ports(self.port, self.port, "container")
+        _require_port(self.host_port, "host")
+        _require_port(self.port, "container")
 
     def __str__(self) -> str:
         """It as `docker ps` prints it: `0.0.0.0:8080->80/tcp`."""
@@ -288,14 +288,18 @@ def _ports_of_text(source: object, text: str) -> tuple[int, int]:
 
 
 def _require_ports(first: int, last: int, what: str, lowest: int = 1) -> None:
-    for port in (first, last):
-        if type(port) is not int or not lowest <= port <= _LARGEST:
-            raise InvalidArgumentError(
-                f"invalid {what} port {shown(port)}: it should be a number from 1 to {_LARGEST}"
-            )
+    _require_port(first, what, lowest)
+    _require_port(last, what, lowest)
     if first > last:
         raise InvalidArgumentError(
             f"invalid port range: {first}-{last}; write the lower {what} port first"
+        )
+
+
+def _require_port(port: int, what: str, lowest: int = 1) -> None:
+    if type(port) is not int or not lowest <= port <= _LARGEST:
+        raise InvalidArgumentError(
+            f"invalid {what} port {shown(port)}: it should be a number from 1 to {_LARGEST}"
         )
 
 
