@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from netaddr import IPAddress, IPNetwork
 
 from pycnm.endpoint import Endpoint
-from pycnm.engine import attaching, files, inspection, networks, records, recovery
+from pycnm.engine import attaching, configuring, files, inspection, networks, records, recovery
 from pycnm.engine.joining import endpoint_request
 from pycnm.engine.records import NetworkRow
 from pycnm.errors import NotFoundError
@@ -229,6 +229,31 @@ class Network:
             NotPermittedError: the network, or the name, is predefined.
         """
         networks.rename(self._engine, self._id, name)
+
+    def configure(self, **changes: Any) -> None:
+        """Change its configuration, as one change; what isn't mentioned stays.
+
+        While it has endpoints, labels, `attachable` and those options change
+        that cost no connection: the MTU, what the rules say.
+
+        Args:
+            driver, subnet, gateway, ip_range, aux_addresses, ipv4, ipv6, internal,
+                attachable, ipam, ipam_options, parent: as of
+                `Controller.create_network`. A new subnet has a new gateway, unless
+                one is given; a subnet of one family leaves the other as it is;
+                None asks for free subnets.
+            options, labels: what changes in them; None takes a key away. With
+                another driver its options start empty.
+
+        Raises:
+            InvalidArgumentError: a setting is unknown, or a value malformed.
+            NotPermittedError: it is predefined.
+            InUseError: endpoints would be cut off.
+            PoolOverlapError, PoolExhaustedError, AlreadyExistsError, NotSupportedError:
+                as for a new network.
+            KernelError: the kernel refused; everything is as it was.
+        """
+        configuring.configure(self._engine, self._id, changes)
 
     def inspect(self) -> inspection.Document:
         """The object of `docker network inspect`; prints as JSON."""

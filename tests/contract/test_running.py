@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+import attrs
 import pytest
 from worlds import until
 
@@ -102,6 +103,25 @@ def test_a_failure_after_undoing(world):
         world.kernel.run(ENDPOINT, [Address(HOST, "br0", "10.20.31.1/24"), REFUSED])
     assert world.settled(before)
     assert world.kernel.check(EVERYTHING) == []
+
+
+def test_a_link_that_is_amended_keeps_what_it_has(world):
+    """Its addresses, its ports, its peer: it isn't made anew."""
+    slower = attrs.evolve(VETH, mtu=1300)
+    changed = [slower if operation is VETH else operation for operation in EVERYTHING]
+    world.kernel.run((), EVERYTHING)
+    before = world.snapshot()
+    counting = FailingKernel(world.kernel)
+    counting.run(EVERYTHING, changed)
+    assert counting.steps == 1
+    assert world.kernel.check(changed) == []
+    assert [operation for operation, _ in world.kernel.check(EVERYTHING)] == [VETH]
+    # The other way round, and with a failure after it.
+    world.kernel.attempt(changed, EVERYTHING)
+    assert world.settled(before)
+    with pytest.raises(KernelError):
+        world.kernel.run(EVERYTHING, [*changed, REFUSED])
+    assert world.settled(before)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])

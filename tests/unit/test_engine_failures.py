@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pycnm
-from pycnm.errors import CleanupError, CNMError, KernelError, PortInUseError
+from pycnm.errors import CleanupError, CNMError, KernelError, PoolOverlapError, PortInUseError
 from pycnm.plan.links import Link
 from pycnm.plan.operation import HOST, Features
 from pycnm.plan.ports import HeldPort
@@ -18,6 +18,9 @@ from pycnm.testing import FailingKernel, FakeKernel
 
 # Where the search for a port goes on, and which numbers were given, need not go back.
 FORGOTTEN = {"sqlite_sequence", "port_cursors", "makers"}
+_MTU = "com.docker.network.driver.mtu"
+_ICC = "com.docker.network.bridge.enable_icc"
+_BRIDGE = "com.docker.network.bridge.name"
 COUNTERS = {"number", "arriving", "leaving"}
 
 
@@ -114,6 +117,33 @@ def test_at_every_step(world):
     for each in (net, back):
         each.delete()
     assert world.fake.listing() == nothing
+
+
+def test_a_network_is_configured_at_every_step(world):
+    cnm = world.cnm
+    net = cnm.create_network("net", subnet=["10.20.30.0/24", "fd00::/64"], labels={"a": "1"})
+    world.at_every_step(lambda: net.configure(internal=True))
+    world.at_every_step(lambda: net.configure(internal=False, ipv6=False))
+    world.at_every_step(
+        lambda: net.configure(subnet="10.20.0.0/16", gateway="10.20.7.7", ip_range="10.20.8.0/24")
+    )
+    world.at_every_step(lambda: net.configure(options={_BRIDGE: "br-front", _MTU: "1300"}))
+    net.connect(cnm.create_sandbox("c2"), publish=["8080:80"])
+    world.at_every_step(lambda: net.configure(options={_MTU: "1400", _ICC: "false"}))
+    cnm.sandbox("c2").delete()
+    net.delete()
+
+
+def test_a_subnet_given_up_in_vain_is_not_lost(world):
+    net = world.cnm.create_network("net", subnet="10.20.30.0/24", gateway="10.20.30.9")
+    world.kernel.arm(2)
+    _, error = outcome(lambda: net.configure(subnet="10.99.0.0/24"))
+    assert error is not None
+    world.kernel.arm(0)
+    with pytest.raises(PoolOverlapError):
+        world.cnm.create_network("thief", subnet="10.20.30.0/24")
+    world.cnm.create_network("new", subnet="10.99.0.0/24")
+    assert [str(each) for each in net.subnets + net.gateways] == ["10.20.30.0/24", "10.20.30.9"]
 
 
 def test_deletions_come_to_their_end(world):

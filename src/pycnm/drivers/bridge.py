@@ -363,12 +363,11 @@ def _inside(ns: str, link: str, family: str, key: str, value: str) -> Sysctl:
 
 
 def _settings(network: NetworkSpec, bridge: str, use: Use, features: Features) -> list[Operation]:
-    """The sysctls of the bridge."""
+    """The sysctls of the bridge, and what they are where the network doesn't say."""
 
-    def setting(
-        family: str, key: str, value: str, *, before: str = "", optional: bool = False
-    ) -> Sysctl:
+    def setting(family: str, key: str, value: str, *, optional: bool = False) -> Sysctl:
         path = f"net/{family}/conf/{bridge}/{key}"
+        before = "0" if value == "1" else "1"
         return Sysctl(HOST, path, value, link=bridge, before=before, optional=optional)
 
     settings = []
@@ -385,5 +384,5 @@ def _settings(network: NetworkSpec, bridge: str, use: Use, features: Features) -
             settings.append(setting("ipv4", "forwarding", "1"))
         if use.loopback:
             # Opens nothing: what comes in from a wire to 127/8 is dropped before.
-            settings.append(setting("ipv4", "route_localnet", "1", before="0"))
+            settings.append(setting("ipv4", "route_localnet", "1"))
     return [*settings]

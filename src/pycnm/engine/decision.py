@@ -101,10 +101,7 @@ class Decision:
             (spec.id, spec.name, spec.driver, driver.device(spec), spec.to_json(), self.change),
         )
         if driver.owns_subnets:
-            self.tx.executemany(
-                "INSERT INTO subnets VALUES (?, ?, ?, ?)",
-                [(number, *records.block(pool.subnet)) for pool in spec.pools],
-            )
+            records.own_subnets(self.tx, number, [pool.subnet for pool in spec.pools])
         self.held.add(Lock.network(number, exclusive=True))
         return number
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MIGRATIONS = (Ledger.SCHEMA + TABLES,)
 _RESTORED = {
-    "networks": {"name", "spec", "needs"},
+    "networks": {"name", "spec", "needs", "driver", "device"},
     "sandboxes": {"name", "spec", "used"},
     "endpoints": {"name", "spec", "sandbox", "interface", "host_interface"},
 }
@@ -232,10 +232,37 @@ class Engine:
         for table, number, column, value in reversed(json.loads(before)):
             if column not in _RESTORED.get(table, ()):
                 raise StoreError(f"change {change} records a column {table}.{column} it can't have")
+            if (table, column) == ("networks", "spec"):
+                self._restore_pools(tx, number, NetworkSpec.from_json(value))
             tx.execute(
                 f"UPDATE {table} SET {column} = ? WHERE number = ?",  # noqa: S608 - checked above
                 (value, number),
             )
+
+    def _restore_pools(self, tx: Transaction, number: int, before: NetworkSpec) -> None:
+        """Give a network the subnets back that it had, and had to let go.
+
+        Whoever would take them waits for the lock of the host.
+        """
+        now = records.network_spec(tx, number)
+        if now.pools == before.pools:
+            return
+        self.release_pools(tx, now)
+        ipam = self.ipam(before.ipam, tx)
+        local, shared = ipam.default_address_spaces()
+        for pool in before.pools:
+            ipam.request_pool(
+                local if before.scope == "local" else shared,
+                pool.subnet,
+                pool.ip_range,
+                dict(before.ipam_options),
+                v6=pool.version == 6,  # noqa: PLR2004 - IPv6
+            )
+            taken = {str(pool.gateway)} - {"None"} | {address for _, address in pool.aux}
+            for address in taken:
+                ipam.request_address(pool.pool_id, address)
+        owned = before.pools if self.driver(before).owns_subnets else ()
+        records.own_subnets(tx, number, [pool.subnet for pool in owned])
 
     def _release(self, tx: Transaction, goes: str, change: int) -> None:
         """Give back the addresses and pools of rows that go."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from netaddr import IPAddress, IPNetwork
 
-from pycnm.engine import publishing, quarantine, records
+from pycnm.engine import quarantine, records
 from pycnm.engine.attaching import reroute
 from pycnm.engine.decision import Decision
 from pycnm.engine.engine import Engine
-from pycnm.engine.realising import OWNERS, drop_unneeded, host_plan, unrecorded, use_of
+from pycnm.engine.planning import plan_endpoint, plan_network
+from pycnm.engine.realising import OWNERS, drop_unneeded, host_plan, unrecorded
 from pycnm.engine.sandboxes import plan_sandbox
 from pycnm.ipam.ledger import Ledger
 from pycnm.plan.links import Address
@@ -93,19 +94,14 @@ def _plan_again(engine: Engine, decision: Decision, owner: str) -> None:
 
 def _plan(engine: Engine, decision: Decision, owner: str) -> Plan:
     """The plan of the network, sandbox or endpoint with that id."""
-    tx, features = decision.tx, engine.kernel.features
+    tx = decision.tx
     for net in records.networks(tx):
-        driver = engine.driver(net.spec)
         if net.spec.id == owner:
-            return driver.plan_network(net.spec, use_of(decision, net.number), features)
+            return plan_network(engine, decision, net)
         for end in records.endpoints_of_network(tx, net.number):
-            box = None if end.sandbox is None else records.sandbox_row(tx, end.sandbox)
-            if end.spec.id == owner and box is not None:
-                plan = driver.plan_endpoint(net.spec, end.spec, box.spec, features)
-                bindings = records.bindings(tx, end.number)
-                ports = publishing.plan(driver, net.spec, end.spec, bindings, whole=True)
-                return publishing.together(plan, ports)
+            if end.spec.id == owner:
+                return plan_endpoint(engine, tx, net, end)
     for sandbox in records.sandboxes(tx):
         if sandbox.spec.id == owner:
-            return plan_sandbox(sandbox.spec, features)
+            return plan_sandbox(sandbox.spec, engine.kernel.features)
     return Plan()

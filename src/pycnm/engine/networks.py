@@ -142,16 +142,27 @@ def _record(
         created=now(),
     )
     _refuse_taken_name(decision.tx, spec.name)
+    spec = lease_pools(engine, decision.tx, spec, request, facts)
+    refuse_overlaps(decision.tx, spec, request.driver)
+    return NetworkRow(decision.insert_network(spec, request.driver), spec)
+
+
+def lease_pools(
+    engine: Engine, tx: Transaction, spec: NetworkSpec, request: NetworkRequest, facts: HostFacts
+) -> NetworkSpec:
+    """A network with the subnets that are asked for, or with free ones."""
     pools = [
-        _pool(engine, decision.tx, spec, request.driver, wanted=wanted, facts=facts)
+        _pool(engine, tx, spec, request.driver, wanted=wanted, facts=facts)
         for wanted in request.pools
     ]
-    spec = attrs.evolve(spec, pools=pools)
-    driver = request.driver
-    subnets = [pool.subnet for pool in pools] if driver.owns_subnets else []
-    device = driver.device(spec)
-    driver.validate(spec, records.neighbours(decision.tx, driver.name, device, subnets))
-    return NetworkRow(decision.insert_network(spec, driver), spec)
+    return attrs.evolve(spec, pools=pools)
+
+
+def refuse_overlaps(tx: Transaction, spec: NetworkSpec, driver: Driver) -> None:
+    """Raise if a network can't be what it is to be, or not beside the others."""
+    subnets = [pool.subnet for pool in spec.pools] if driver.owns_subnets else []
+    others = records.neighbours(tx, driver.name, driver.device(spec), subnets)
+    driver.validate(spec, [other for other in others if other.id != spec.id])
 
 
 def _refuse_taken_name(reader: sqlite3.Connection, name: str) -> None:

@@ -109,11 +109,7 @@ def refitted(
     decision.tx.execute(
         "UPDATE networks SET spec = ? WHERE number = ?", (spec.to_json(), row.number)
     )
-    decision.tx.execute("DELETE FROM subnets WHERE network = ?", (row.number,))
-    decision.tx.executemany(
-        "INSERT INTO subnets VALUES (?, ?, ?, ?)",
-        [(row.number, *records.block(pool.subnet)) for pool in pools],
-    )
+    records.own_subnets(decision.tx, row.number, [pool.subnet for pool in pools])
     return NetworkRow(row.number, spec)
 
 
@@ -202,6 +198,20 @@ def unrecorded(decision: Decision, owner: str, plan: Plan) -> Plan:
 
 def need_no_more(decision: Decision, number: int) -> None:
     """Undo what of the host only this network needed."""
+    _need_only(decision, number, 0)
+    decision.update(NETWORKS, number, needs=0)
+
+
+def need_instead(
+    engine: Engine, decision: Decision, number: int, needs: HostNeeds, facts: HostFacts
+) -> None:
+    """Have a network need something else of the host than it did."""
+    _need_only(decision, number, _bits(needs))
+    _need(engine, decision, number, needs, facts)
+
+
+def _need_only(decision: Decision, number: int, wanted: int) -> None:
+    """Undo what of the host only this network needed, and doesn't want."""
     (bits,) = decision.tx.execute(
         "SELECT needs FROM networks WHERE number = ?", (number,)
     ).fetchone()
@@ -211,9 +221,8 @@ def need_no_more(decision: Decision, number: int) -> None:
             "AND leaving IS NULL)",
             (1 << bit, number),
         ).fetchone()
-        if bits >> bit & 1 and not others:
+        if bits >> bit & 1 and not wanted >> bit & 1 and not others:
             decision.drop(owner)
-    decision.update(NETWORKS, number, needs=0)
 
 
 def drop_unneeded(decision: Decision) -> None:

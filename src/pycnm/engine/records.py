@@ -255,6 +255,15 @@ def neighbours(
     return [spec for spec, _ in readable(reader, NetworkSpec, "networks", sorted(rows))]
 
 
+def own_subnets(tx: Reader, number: int, subnets: Iterable[IPNetwork]) -> None:
+    """Have a network own these subnets of the host, and no others."""
+    tx.execute("DELETE FROM subnets WHERE network = ?", (number,))
+    tx.executemany(
+        "INSERT INTO subnets VALUES (?, ?, ?, ?)",
+        [(number, *block(subnet)) for subnet in subnets],
+    )
+
+
 def network_spec(reader: Reader, number: int) -> NetworkSpec:
     """The specification in a row, pending or not."""
     row = reader.execute(

@@ -163,11 +163,16 @@ class _Veths:
             return f"the namespace {fact.peer_ns} is gone"
         if peer is None:
             return f"the interface {fact.peer} in {fact.peer_ns} is gone"
+        whose = f"{fact.peer} in {fact.peer_ns}"
         if peer.mac != rtnl.hardware(fact.peer_mac):
-            return f"{fact.peer} in {fact.peer_ns} has MAC {peer.mac.hex(':')}, not {fact.peer_mac}"
+            return f"{whose} has MAC {peer.mac.hex(':')}, not {fact.peer_mac}"
         if fact.up and not found.up:
             return f"{fact.name} is down"
-        return _differs(session, found, fact.ns, fact)
+        return _differs(session, found, fact.ns, fact) or _other_mtu(peer.mtu, fact.mtu, whose)
+
+
+def _other_mtu(found: int, wanted: int, whose: str) -> str | None:
+    return f"{whose} has MTU {found}, not {wanted}" if wanted and found != wanted else None
 
 
 def _differs(
@@ -177,8 +182,9 @@ def _differs(
         master = state(session, ns, fact.master)
         if master is None or master.ifindex != found.master:
             return f"{fact.name} is not a port of {fact.master}"
-    if fact.mtu and found.mtu != fact.mtu:
-        return f"{fact.name} has MTU {found.mtu}, not {fact.mtu}"
+    mtu = _other_mtu(found.mtu, fact.mtu, fact.name)
+    if mtu:
+        return mtu
     mac = fact.mac if isinstance(fact, plan.Link) else ""
     if mac and found.mac != rtnl.hardware(mac):
         return f"{fact.name} has MAC {found.mac.hex(':')}, not {mac}"
@@ -215,6 +221,11 @@ def _settle_pair(session: LinuxSession, fact: plan.Veth, request: bytes) -> Call
             if found is None or (found.link, found.ifindex) != (peer.ifindex, peer.link):
                 raise _taken(fact, f"{fact.peer} in {fact.peer_ns}")
             _repair(session, fact, fact.ns, fact.name)
+            if fact.mtu and peer.mtu != fact.mtu:
+                inside = session.socket(fact.peer_ns)
+                answer = inside.request([rtnl.set_link(fact.peer, mtu=fact.mtu)])[0]
+                if answer.code:
+                    raise refusal(fact, answer.code, answer.text)
             return
         connection = session.socket(fact.ns)
         if found is not None:

@@ -95,6 +95,10 @@ class Link(Operation):
         where = self.netns or self.ns
         return text + (f"; {ip(where)} link set {self.name} alias {self.alias}" * bool(self.alias))
 
+    def subject(self) -> Hashable:
+        """The link."""
+        return (*_link(self.netns or self.ns, self.name), self.kind)
+
     def keeps(self) -> tuple[Hashable, ...]:
         """What is set on it."""
         return (_link(self.netns or self.ns, self.name),)
@@ -135,6 +139,10 @@ class Veth(Operation):
         words += [f"netns {_short(self.peer_ns)}"]
         alias = f"; {ip(self.ns)} link set {self.name} alias {self.alias}"
         return " ".join(words) + alias * bool(self.alias)
+
+    def subject(self) -> Hashable:
+        """The pair: both ends, and where they are."""
+        return (*_link(self.ns, self.name), *_link(self.peer_ns, self.peer), self.peer_mac)
 
     def keeps(self) -> tuple[Hashable, ...]:
         """What is set on either end."""
@@ -305,7 +313,7 @@ def _namespace(ns: str) -> Hashable:
     return ("namespace", ns)
 
 
-def _link(ns: str, name: str) -> Hashable:
+def _link(ns: str, name: str) -> tuple[Hashable, ...]:
     return ("link", ns, name)
 
 

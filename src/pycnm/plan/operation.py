@@ -97,6 +97,13 @@ class Operation:
         kept = other.keeps()
         return any(name in kept for name in self.within())
 
+    def subject(self) -> Hashable | None:
+        """The object that it is about, where doing another operation on that amends it.
+
+        A link keeps its addresses, its peer and its packets when its MTU changes.
+        """
+        return None
+
     def to_json(self) -> str:
         """A text that `from_json` turns into an equal operation."""
         values = [getattr(self, name) for name in self.fields]

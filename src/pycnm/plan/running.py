@@ -45,8 +45,8 @@ class Runner(ABC, Generic[W]):
 
         Args:
             undo: in the order in which they were done; undone in reverse, less
-                what the kernel takes along by itself.
-            do: in the order of doing.
+                what the kernel takes along by itself, and what `do` amends.
+            do: in the order of doing, less what was so before.
 
         Raises:
             CNMError: an operation was refused; what had been done was undone and
@@ -101,9 +101,28 @@ class Runner(ABC, Generic[W]):
         return self.within(look)
 
 
+def difference(
+    undo: Sequence[Operation], do: Sequence[Operation]
+) -> tuple[Sequence[Operation], Sequence[Operation]]:
+    """What of a change has to be undone, and what to be done.
+
+    Neither what is on both sides, nor undone what the other side amends: a link
+    that gets another MTU stays.
+    """
+    if not undo or not do:
+        return undo, do
+    same = {*undo} & {*do}
+    amended = {operation.subject() for operation in do} - {None}
+    return (
+        [each for each in undo if each not in same and each.subject() not in amended],
+        [each for each in do if each not in same],
+    )
+
+
 def _perform(
     session: Work, undo: Sequence[Operation], do: Sequence[Operation], begun: list[Operation]
 ) -> None:
+    undo, do = difference(undo, do)
     for operation in Plan(tuple(undo)).undoing():
         operation.undo(session)
     for operation in do:
@@ -121,6 +140,7 @@ def _attempt(session: Work, undo: Sequence[Operation], do: Sequence[Operation]) 
     else:
         return []
     failures: list[Exception] = []
+    undo, do = difference(undo, do)
     for operation in Plan(tuple(undo)).undoing():
         _try(session, operation.undo, failures)
     missing: list[Operation] = []

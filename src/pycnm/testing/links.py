@@ -114,6 +114,7 @@ class _Veths:
         if found is not None and found.peer is peer is not None:
             _settle(session, fact, found, master)
             found.up |= fact.up
+            peer.mtu = fact.mtu or peer.mtu
             return False
         if peer is not None:
             raise _taken(fact, f"{fact.peer} in {fact.peer_ns}")
@@ -141,11 +142,12 @@ class _Veths:
         peer = session.found(fact.peer_ns, fact.peer)
         if peer is None:
             return f"the interface {fact.peer} in {fact.peer_ns} is gone"
+        whose = f"{fact.peer} in {fact.peer_ns}"
         if peer.mac != fact.peer_mac:
-            return f"{fact.peer} in {fact.peer_ns} has MAC {peer.mac}, not {fact.peer_mac}"
+            return f"{whose} has MAC {peer.mac}, not {fact.peer_mac}"
         if fact.up and not found.up:
             return f"{fact.name} is down"
-        return _differs(fact, found)
+        return _differs(fact, found) or _other_mtu(peer.mtu, fact.mtu, whose)
 
 
 class _Ups:
@@ -315,11 +317,16 @@ def _refuse_bad_values(fact: plan.Link | plan.Veth, mac: str, mtu: int) -> None:
         raise refusal(fact, errno.EINVAL)
 
 
+def _other_mtu(found: int, wanted: int, whose: str) -> str | None:
+    return f"{whose} has MTU {found}, not {wanted}" if wanted and found != wanted else None
+
+
 def _differs(fact: plan.Link | plan.Veth, found: Link) -> str | None:
     if fact.master and (found.master is None or found.master.name != fact.master):
         return f"{fact.name} is not a port of {fact.master}"
-    if fact.mtu and found.mtu != fact.mtu:
-        return f"{fact.name} has MTU {found.mtu}, not {fact.mtu}"
+    mtu = _other_mtu(found.mtu, fact.mtu, fact.name)
+    if mtu:
+        return mtu
     mac = fact.mac if isinstance(fact, plan.Link) else ""
     if mac and found.mac != mac:
         return f"{fact.name} has MAC {found.mac}, not {mac}"

@@ -1,0 +1,269 @@
+"""A network that exists, given another configuration."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from pycnm.engine import records
+from pycnm.engine.decision import NETWORKS, Decision
+from pycnm.engine.engine import Engine
+from pycnm.engine.networks import lease_pools, refuse_overlaps, refuse_predefined
+from pycnm.engine.planning import plan_endpoint, plan_network
+from pycnm.engine.realising import need_instead, need_no_more
+from pycnm.engine.records import EndpointRow, NetworkRow
+from pycnm.engine.request import NetworkRequest, network_request
+from pycnm.errors import InUseError, InvalidArgumentError
+from pycnm.plan.host import HostFacts
+from pycnm.plan.links import PortFlag, Sysctl
+from pycnm.plan.operation import Operation, Plan
+from pycnm.plan.rules import Entry
+from pycnm.plan.running import difference
+from pycnm.spec import addresses
+from pycnm.spec.objects import NetworkSpec
+from pycnm.spec.wording import shown
+from pycnm.store.locks import Lock
+
+_ADDRESSING = ("subnet", "gateway", "ip_range", "aux_addresses")
+_PLAIN = ("ipv4", "ipv6", "internal", "attachable", "ipam", "ipam_options", "parent")
+_CHANGES = ("driver", *_ADDRESSING, *_PLAIN, "options", "labels")
+# What can be taken away and put back without a packet being lost.
+_LIGHT = (Entry, Sysctl, PortFlag)
+
+
+class _Joined(Exception):  # noqa: N818 - look again
+    """Another sandbox came to the network since those on it were looked up."""
+
+
+def configure(engine: Engine, reference: str, changes: Mapping[str, object]) -> None:
+    """Change the configuration of a network, as one change.
+
+    Raises:
+        InvalidArgumentError: there is no such setting, or a value is malformed.
+        NotPermittedError: the network is predefined.
+        InUseError: it has endpoints that would lose their connections.
+        PoolOverlapError, PoolExhaustedError, AlreadyExistsError: as for a new network.
+        KernelError: the kernel refused; everything is as it was.
+    """
+    for name in changes:
+        if name not in _CHANGES:
+            raise InvalidArgumentError(
+                f"a network has no setting {shown(name)}; it has {', '.join(_CHANGES)}"
+            )
+    with engine.reading() as reader:
+        number = records.network(reader, reference).number
+    while True:
+        facts = engine.kernel.facts()
+        with engine.reading() as reader:
+            rows = records.endpoints_of_network(reader, number)
+        boxes = {row.sandbox for row in rows if row.sandbox is not None}
+        locks = [Lock.host(exclusive=True), Lock.network(number, exclusive=True)]
+        locks += [Lock.sandbox(box) for box in boxes]
+        decide = _decider(engine, number, changes, boxes, facts)
+        with contextlib.suppress(_Joined):
+            engine.carry_out("configure network", locks, decide, durable=True)
+            return
+
+
+def _decider(
+    engine: Engine,
+    number: int,
+    changes: Mapping[str, object],
+    boxes: set[int],
+    facts: HostFacts,
+) -> Callable[[Decision], None]:
+    def decide(decision: Decision) -> None:
+        row = records.network_by_number(decision.tx, number)
+        refuse_predefined(row.spec, "configured")
+        endpoints = records.endpoints_of_network(decision.tx, number)
+        if not {end.sandbox for end in endpoints if end.sandbox is not None} <= boxes:
+            raise _Joined
+        request = _request(row.spec, changes)
+        spec = _specify(engine, decision, row, request, endpoints, facts=facts)
+        if spec != row.spec:
+            _apply(engine, decision, row, NetworkRow(number, spec), endpoints, facts=facts)
+
+    return decide
+
+
+def _request(spec: NetworkSpec, changes: Mapping[str, object]) -> NetworkRequest:
+    """What the network would have been made with, had it been made so."""
+    wishes: dict[str, Any] = {
+        "ipv4": spec.ipv4,
+        "ipv6": spec.ipv6,
+        "internal": spec.internal,
+        "attachable": spec.attachable,
+        "ipam": spec.ipam,
+        "ipam_options": dict(spec.ipam_options),
+        "parent": spec.parent or None,
+    }
+    wishes |= {name: changes[name] for name in _PLAIN if name in changes}
+    wishes |= _addressing(spec, changes, wishes)
+    wishes["labels"] = _merged(dict(spec.labels), changes.get("labels"), "labels")
+    chosen = changes.get("driver", spec.driver)
+    # Another driver has other options.
+    options = dict(spec.options) if chosen == spec.driver else {}
+    wishes["options"] = _merged(options, changes.get("options"), "options")
+    return network_request(spec.name, chosen, **wishes)
+
+
+def _addressing(
+    spec: NetworkSpec, changes: Mapping[str, object], wishes: Mapping[str, Any]
+) -> dict[str, object]:
+    """Subnets, gateways, ranges and auxiliary addresses, given and kept.
+
+    A new subnet has a new gateway, unless one is given; what isn't mentioned of
+    the other family stays as it is.
+    """
+    given = [addresses.subnet(item, unspecified=True) for item in _listed(changes.get("subnet"))]
+    # None asks for free ones, as it does for a new network.
+    anew = {item.version for item in given} if given or "subnet" not in changes else {4, 6}
+    enabled = {4: wishes["ipv4"], 6: wishes["ipv6"]}
+    kept = [
+        pool
+        for pool in spec.pools
+        if enabled[pool.version] and (pool.version not in anew or pool.subnet in given)
+    ]
+    subnets = dict.fromkeys([*given, *(pool.subnet for pool in kept)])
+    found: dict[str, object] = {"subnet": [str(subnet) for subnet in subnets]}
+    gateways, ranges = _listed(changes.get("gateway")), _listed(changes.get("ip_range"))
+    aux: dict[Any, Any] = {}
+    for pool in kept:
+        if "gateway" not in changes and pool.gateway is not None:
+            gateways.append(str(pool.gateway))
+        if "ip_range" not in changes and pool.ip_range is not None:
+            ranges.append(str(pool.ip_range))
+        if "aux_addresses" not in changes:
+            aux |= dict(pool.aux)
+    found["gateway"], found["ip_range"] = gateways or None, ranges or None
+    found["aux_addresses"] = changes.get("aux_addresses", aux or None)
+    return found
+
+
+def _listed(value: object) -> list[object]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _merged(present: dict[str, str], change: object, what: str) -> dict[Any, Any]:
+    """`present` with what is changed in it; None takes a key away."""
+    if change is None:
+        return dict(present)
+    if not isinstance(change, Mapping):
+        raise InvalidArgumentError(
+            f"invalid {what} {shown(change)}: give a mapping of names to values, "
+            "None for what is to go"
+        )
+    merged: dict[Any, Any] = present | dict(change)
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def _specify(
+    engine: Engine,
+    decision: Decision,
+    row: NetworkRow,
+    request: NetworkRequest,
+    endpoints: Sequence[EndpointRow],
+    *,
+    facts: HostFacts,
+) -> NetworkSpec:
+    old = row.spec
+    spec = attrs.evolve(
+        old,
+        driver=request.driver.name,
+        scope=request.driver.scope,
+        options=request.driver.to_options(),
+        ipv4=request.ipv4,
+        ipv6=request.ipv6,
+        internal=request.internal,
+        attachable=request.attachable,
+        ipam=request.ipam,
+        ipam_options=request.ipam_options,
+        labels=request.labels,
+        parent=request.parent,
+    )
+    wanted = [(p.subnet, p.ip_range, p.gateway, p.aux) for p in request.pools]
+    moved = wanted != [(p.subnet, p.ip_range, p.gateway, p.aux) for p in old.pools]
+    rest = attrs.evolve(spec, options=old.options, labels=old.labels, attachable=old.attachable)
+    if endpoints and (moved or rest != old):
+        raise InUseError(_in_use(old.name, endpoints))
+    if moved or (spec.ipam, spec.ipam_options, spec.scope) != (
+        old.ipam,
+        old.ipam_options,
+        old.scope,
+    ):
+        engine.release_pools(decision.tx, old)
+        records.own_subnets(decision.tx, row.number, ())
+        ours = {(pool.subnet.first, pool.subnet.last) for pool in old.pools}
+        routes = tuple(each for each in facts.routes if (each.first, each.last) not in ours)
+        facts = attrs.evolve(facts, routes=routes)
+        spec = lease_pools(engine, decision.tx, spec, request, facts)
+        owned = spec.pools if request.driver.owns_subnets else ()
+        records.own_subnets(decision.tx, row.number, [pool.subnet for pool in owned])
+    refuse_overlaps(decision.tx, spec, request.driver)
+    return spec
+
+
+def _apply(
+    engine: Engine,
+    decision: Decision,
+    before: NetworkRow,
+    after: NetworkRow,
+    endpoints: Sequence[EndpointRow],
+    *,
+    facts: HostFacts,
+) -> None:
+    decision.update(
+        NETWORKS,
+        after.number,
+        spec=after.spec.to_json(),
+        driver=after.spec.driver,
+        device=engine.driver(after.spec).device(after.spec),
+    )
+    plans = {after.spec.id: plan_network(engine, decision, after)}
+    for end in endpoints:
+        if end.sandbox is not None:
+            plans[end.spec.id] = plan_endpoint(engine, decision.tx, after, end)
+    if endpoints:
+        _refuse_loss(decision, before.spec.name, plans, endpoints)
+    if len(plans[after.spec.id]):
+        needs = engine.driver(after.spec).needs(after.spec)
+        need_instead(engine, decision, after.number, needs, facts)
+    else:
+        need_no_more(decision, after.number)
+    # All of it is recorded anew, in the order in which it can be done again.
+    for end in endpoints:
+        owner = f"routes:{end.sandbox}"
+        plans[owner] = Plan(tuple(_recorded(decision, owner)))
+    for owner, plan in plans.items():
+        decision.drop(owner)
+        decision.add(owner, plan)
+
+
+def _refuse_loss(
+    decision: Decision,
+    name: str,
+    plans: Mapping[str, Plan],
+    endpoints: Sequence[EndpointRow],
+) -> None:
+    for owner, plan in plans.items():
+        undo, _ = difference(_recorded(decision, owner), list(plan))
+        if any(not isinstance(operation, _LIGHT) for operation in undo):
+            raise InUseError(_in_use(name, endpoints))
+
+
+def _recorded(decision: Decision, owner: str) -> list[Operation]:
+    return [Operation.from_json(body) for _, body in records.operations(decision.tx, owner)]
+
+
+def _in_use(name: str, endpoints: Sequence[EndpointRow]) -> str:
+    named = ", ".join(row.spec.name for row in endpoints[:5])
+    more = ", ..." if len(endpoints) > 5 else ""  # noqa: PLR2004
+    return (
+        f"network {name} has active endpoints ({named}{more}), and the change would cut them off; "
+        f"disconnect them first (labels, the MTU and the rules change live)"
+    )
