@@ -8,15 +8,17 @@ Everything a program needs has its name here; `pycnm.errors` has the errors.
         net.connect(c2)
 
 What is named here is loaded when it is first used: `import pycnm` itself costs
-next to nothing.
+next to nothing, and loads nothing else.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+# As in `typing`, which takes longer to load than the command to understand ^C.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycnm import errors as errors
     from pycnm.controller import Controller as Controller
     from pycnm.drivers.base import Driver as Driver
@@ -93,6 +95,8 @@ __all__ = ["errors", *sorted(_HOMES)]  # noqa: PLE0604 - texts, every one
 
 
 def __getattr__(name: str) -> Any:
+    import importlib  # noqa: PLC0415 - see above
+
     if name == "errors":
         return importlib.import_module("pycnm.errors")
     if name not in _HOMES:

@@ -2,6 +2,10 @@
 
 import sys
 
-from pycnm.cli.main import main
+try:
+    from pycnm.cli.main import main
 
-sys.exit(main())
+    status = main()
+except KeyboardInterrupt:
+    status = 130
+sys.exit(status)

@@ -225,6 +225,25 @@ def test_what_others_remove_is_missed_and_put_back(world, case):
     assert world.settled(snapshot)
 
 
+def test_a_setting_is_left_as_it_is_where_it_is_on_for_all_by_now(world):
+    """Written back, it would take from somebody what he switched on."""
+    everywhere = Sysctl(HOST, "net.ipv4.ip_forward", "1", before="0")
+    one = Sysctl(
+        HOST, "net/ipv4/conf/br0/forwarding", "1", "br0", before="0", unless=everywhere.key
+    )
+    world.kernel.run((), [BRIDGE])
+    before = world.snapshot()
+    world.kernel.run((), [one])
+    world.kernel.run([one], ())
+    assert world.settled(before)
+    world.kernel.run((), [one])
+    world.others_do(everywhere)
+    world.kernel.run([one], ())
+    assert world.kernel.check([everywhere, one]) == []
+    world.others_undo(everywhere)
+    assert world.settled(before)
+
+
 def test_directory(world, tmp_path):
     operation = Directory(str(tmp_path / "box"))
     before = world.snapshot()

@@ -75,6 +75,33 @@ def test_what_is_a_router_stays_one(controller, host, left, right):
     assert host.sysctl("net.ipv6.conf.all.forwarding") == "1"
 
 
+def test_what_becomes_a_router_later_is_one(controller, host, left, right):
+    """As when dockerd is started after us: what goes where is no longer ours to say."""
+    before = host.settings()
+    cnm = controller(host)
+    net = cnm.create_network("my_bridge", ipv6=True)
+    box = cnm.create_sandbox("c2")
+    net.connect(box)
+    assert passes(left, right, RIGHT, IMPATIENCE) == set()
+    host.forward()
+    try:
+        told = [words.partition(" was switched on")[0] for words in cnm.check()]
+        assert told[0] == "net.ipv4.ip_forward"
+        cnm.reconcile()
+        assert cnm.check() == []
+        assert passes(left, right, RIGHT, PATIENCE) >= {"tcp", "udp", "ping"}
+        if told[1:]:
+            assert told[1:] == ["net.ipv6.conf.all.forwarding"]
+            assert passes(left, right, RIGHT, PATIENCE) == PROTOCOLS
+        with left.serve("80"):
+            assert inside(box).ask("192.0.2.66", 80).peer == "192.0.2.1"
+        net.delete(force=True)
+        assert passes(left, right, RIGHT, PATIENCE) >= {"tcp", "udp", "ping"}
+    finally:
+        host.set_sysctl(net__ipv4__ip_forward=0, net__ipv6__conf__all__forwarding=0)
+    assert host.settings() == before
+
+
 def test_nothing_is_switched_on_for_all_interfaces(controller, host, left, right):
     cnm = controller(host)
     cnm.create_network("my_bridge", ipv6=True).connect(cnm.create_sandbox("c2"))

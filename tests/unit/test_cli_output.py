@@ -217,6 +217,48 @@ def test_an_interruption_is_no_traceback():
         assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
 
 
+def test_an_interruption_is_understood_before_anything_is_loaded():
+    code = (
+        "import sys; before = {*sys.modules, '__future__'}; from pycnm.cli.main import main; "
+        "print(sorted({*sys.modules} - before))"
+    )
+    assert python(code).stdout == "['pycnm', 'pycnm.cli', 'pycnm.cli.main']\n"
+
+
+INTERRUPTED = """
+import sys
+class Descriptor:
+    def __set_name__(self, owner, name):
+        raise KeyboardInterrupt
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            {how}
+sys.meta_path.insert(0, Finder())
+{what}
+"""
+MAIN = "from pycnm.cli.main import main; sys.exit(main(['network', 'ls', '--state-dir=/proc/x']))"
+
+
+PLAIN = "raise KeyboardInterrupt"
+WRAPPED = "type('', (), {'a': Descriptor()})"  # as an enumeration does while it is made
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "what"),
+    [
+        ("pycnm.cli", PLAIN, "import runpy; runpy.run_module('pycnm', run_name='__main__')"),
+        ("pycnm.cli.front", PLAIN, MAIN),
+        ("pycnm.controller", PLAIN, MAIN),
+        ("pycnm.cli.front", WRAPPED, MAIN),
+        ("pycnm.controller", WRAPPED, MAIN),
+    ],
+)
+def test_an_interruption_while_it_is_loaded(name, how, what):
+    done = python(INTERRUPTED.format(name=name, how=how, what=what))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_an_argument_that_is_no_text():
     """Bytes that are no UTF-8 come back as they are shown by backslashes."""
     code = "import sys; from pycnm.cli.main import main; sys.exit(main(['x\\udcff']))"

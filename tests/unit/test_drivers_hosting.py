@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pycnm.drivers.hosting import plan_forwarding4, plan_forwarding6, plan_rules
+from pycnm.drivers.hosting import overtaken, plan_forwarding4, plan_forwarding6, plan_rules
 from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.operation import Features
 from pycnm.plan.rules import Skeleton
@@ -49,3 +49,14 @@ def test_a_host_that_forwards_is_left_as_it_is():
     assert text(plan_forwarding4(Uplinks())) == ""
     assert text(plan_forwarding6(Uplinks(forwards6=True), OLD)) == ""
     assert text(plan_forwarding6(UPLINKS, Features(ipv6=False))) == ""
+
+
+def test_what_is_switched_on_for_all_is_opened_by_others():
+    plans = [*plan_forwarding4(UPLINKS), *plan_forwarding6(UPLINKS, Features())]
+    assert len(overtaken(plans, UPLINKS)) == 0
+    assert overtaken(plans, Uplinks(forwards4=True)) == plan_forwarding4(UPLINKS)
+    assert overtaken(plans, Uplinks(forwards6=True)) == plan_forwarding6(UPLINKS, Features())
+    # What was off by itself, on a router, or switched on for all by us.
+    router = Uplinks(("eth0",), forwards4=True)
+    ours = [*plan_forwarding4(router), *plan_forwarding6(UPLINKS, OLD)]
+    assert len(overtaken(ours, Uplinks(forwards4=True, forwards6=True))) == 0

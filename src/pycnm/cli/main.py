@@ -1,10 +1,18 @@
-"""Where the `cnm` command begins."""
+"""Where the `cnm` command begins.
+
+Nothing is loaded before `main` runs, so that ^C is understood from the first
+moment on that is ours.
+"""
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Sequence
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+"""128 and the number of SIGINT; `signal` would have to be loaded to say so."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -14,9 +22,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `cnm`; by default the process's own.
     """
     try:
-        # Late, so that ^C is understood almost from the first moment on.
+        import sys  # noqa: PLC0415
+
         from pycnm.cli.front import serve  # noqa: PLC0415
 
         return serve(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return INTERRUPTED
+    except RuntimeError as error:
+        # Python 3.11 wraps what happens while an enumeration is made.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return INTERRUPTED

@@ -13,12 +13,14 @@ from pycnm.engine.engine import Engine
 from pycnm.engine.records import NetworkRow
 from pycnm.ipam.base import ADDRESS_TYPE, GATEWAY
 from pycnm.plan.host import HostFacts
-from pycnm.plan.operation import Plan
+from pycnm.plan.links import Sysctl
+from pycnm.plan.operation import Operation, Plan
 from pycnm.spec.objects import Pool
 from pycnm.store.locks import Lock
 
 _RULES, _FORWARDING4, _FORWARDING6 = "host:rules", "host:forwarding4", "host:forwarding6"
 OWNERS = (_RULES, _FORWARDING4, _FORWARDING6)
+_SWITCHES = {_FORWARDING4: hosting.ALL4, _FORWARDING6: hosting.ALL6}
 _LOOPBACK = (
     "SELECT EXISTS (SELECT 1 FROM ports WHERE network = ? AND leaving IS NULL "
     "AND (address = '0.0.0.0' OR address LIKE '127.%'))"
@@ -174,17 +176,42 @@ def _is_recorded(decision: Decision, owner: str) -> bool:
     return bool(needed)
 
 
-def open_new_uplinks(engine: Engine) -> None:
-    """Have packets forwarded from interfaces that came since the first network was made."""
+def adapt_forwarding(engine: Engine) -> None:
+    """Fit forwarding to what became of the host since the first network was made.
+
+    Packets are forwarded from interfaces that came.  If somebody made a router
+    of the host, ours to restrict is nothing any more.
+    """
     facts = engine.kernel.facts()
 
     def decide(decision: Decision) -> None:
         for owner in (_FORWARDING4, _FORWARDING6):
             if _is_recorded(decision, owner):
+                decision.drop_some(owner, _overtaken(engine, decision.tx, owner))
                 plan = host_plan(engine, owner, facts)
                 decision.add(owner, unrecorded(decision, owner, plan))
 
-    engine.carry_out("open uplinks", [Lock.host(exclusive=True)], decide)
+    engine.carry_out("adapt forwarding", [Lock.host(exclusive=True)], decide)
+
+
+def overtaken(engine: Engine, reader: records.Reader) -> list[str]:
+    """Where we still restrict a host that somebody has made a router, in sentences."""
+    told = []
+    for owner, key in _SWITCHES.items():
+        plan = _overtaken(engine, reader, owner)
+        names = [each.link for each in plan if isinstance(each, Sysctl)]
+        if names:
+            told.append(
+                f"{key} was switched on since networks were made, and what comes from "
+                f"{', '.join(names)} is still led to networks of pycnm only; `cnm reconcile` "
+                "lets it go everywhere"
+            )
+    return told
+
+
+def _overtaken(engine: Engine, reader: records.Reader, owner: str) -> Plan:
+    known = [Operation.from_json(body) for _, body in records.operations(reader, owner)]
+    return hosting.overtaken(known, engine.kernel.uplinks()) if known else Plan()
 
 
 def unrecorded(decision: Decision, owner: str, plan: Plan) -> Plan:

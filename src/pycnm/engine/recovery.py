@@ -10,7 +10,7 @@ import attrs
 from pycnm.engine import quarantine, records
 from pycnm.engine.engine import Engine
 from pycnm.engine.mending import mend
-from pycnm.engine.realising import open_new_uplinks
+from pycnm.engine.realising import adapt_forwarding, overtaken
 from pycnm.errors import CleanupError, InUseError
 from pycnm.kernel import netns
 from pycnm.plan.operation import Operation
@@ -54,7 +54,7 @@ def settle_in(engine: Engine, host: str) -> list[str]:
     troubles = []
     if known is not None:
         troubles = _reboot(engine)
-        open_new_uplinks(engine)
+        adapt_forwarding(engine)
     with engine.db.write(durable=True) as tx:
         records.set_meta(tx, _INCARNATION, present)
         records.set_meta(tx, _HOST, host)
@@ -159,6 +159,7 @@ def check(engine: Engine, owner: str | None = None) -> list[str]:
         with engine.reading() as reader:
             told = quarantine.told(reader)
             told += engine.kernel.obstacles(_forwarding(reader))
+            told += overtaken(engine, reader)
     return [*told, *(words for _, words in _differences(engine, owner))]
 
 
@@ -188,7 +189,7 @@ def reconcile(engine: Engine) -> list[str]:
         CleanupError: some of it could not be put back.
     """
     troubles = [*mend(engine), *engine.recover()]
-    open_new_uplinks(engine)
+    adapt_forwarding(engine)
     broken = [operation for operation, _ in _differences(engine, None)]
     # What hangs on something that is put back went with it, seen or not.
     with engine.reading() as reader:

@@ -133,7 +133,10 @@ class _Sysctls:
 
     def remove(self, session: LinuxSession, fact: plan.Sysctl) -> None:
         with contextlib.suppress(LookupError):
-            self._write(session, fact, fact.before, optional=True)
+            session.flush()
+            session.enter(fact.ns)
+            if not fact.unless or session.settings.read(fact.unless) in {None, "0"}:
+                self._write(session, fact, fact.before, optional=True)
 
     def differs(self, session: LinuxSession, fact: plan.Sysctl) -> str | None:
         try:

@@ -40,6 +40,7 @@ def read(routes: OnLinkRoutes, settings: Settings) -> HostFacts:
 
 def uplinks(settings: Settings) -> Uplinks:
     """The interfaces of the host that the calling thread is in, and forwarding on them."""
+    forwards4 = settings.read("net.ipv4.ip_forward") == "1"
     all6 = settings.read("net.ipv6.conf.all.forwarding")
     forces = settings.read("net.ipv6.conf.lo.force_forwarding") is not None
     forwards6 = all6 not in {None, "0"}
@@ -53,7 +54,7 @@ def uplinks(settings: Settings) -> Uplinks:
             off6.append(name)
         if settings.read(f"net/ipv6/conf/{name}/accept_ra") == "1":
             accepting.append(name)
-    return Uplinks(tuple(off4), tuple(off6), tuple(accepting), forwards6)
+    return Uplinks(tuple(off4), tuple(off6), tuple(accepting), forwards4, forwards6)
 
 
 def _interfaces() -> list[str]:

@@ -60,10 +60,12 @@ class Uplinks:
         not_forwarding6: those for which IPv6 forwarding is off (empty without IPv6).
         accepting_ra: those that take router advertisements unless they forward
             (accept_ra=1), so that forwarding for all would cost them theirs.
+        forwards4: whether IPv4 forwarding is on for all.
         forwards6: whether IPv6 forwarding is on for all.
     """
 
     not_forwarding4: tuple[str, ...] = ()
     not_forwarding6: tuple[str, ...] = ()
     accepting_ra: tuple[str, ...] = ()
+    forwards4: bool = False
     forwards6: bool = False

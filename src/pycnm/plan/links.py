@@ -285,6 +285,8 @@ class Sysctl(Operation):
         link: the interface it belongs to, when it goes with one.
         before: what undoing writes back; empty when nothing needs to be.
         optional: fine if the kernel doesn't have the key (no IPv6, say).
+        unless: the same setting for all interfaces.  Where that is on by the time
+            this is undone, somebody wants it so, and nothing is written back.
     """
 
     ns: str
@@ -293,6 +295,7 @@ class Sysctl(Operation):
     link: str = ""
     before: str = ""
     optional: bool = False
+    unless: str = ""
 
     def __str__(self) -> str:
         # With dots, as people write it, unless a name in it has dots itself.

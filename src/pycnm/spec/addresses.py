@@ -109,7 +109,7 @@ def listen_address(value: object, what: str = "host address") -> IPAddress:
             can be bound to: multicast, broadcast, or link-local of IPv6, which
             would need an interface.
     """
-    result = _unmapped(_read_address(value, what))
+    result = _scoped(value) or _unmapped(_read_address(value, what))
     reason = _unbindable(result)
     if reason:
         raise InvalidArgumentError(
@@ -423,6 +423,13 @@ def _unmapped(address: IPAddress) -> IPAddress:
     if address.version == _IPV6 and int(address) >> 32 == _MAPPED.first >> 32:
         return IPAddress(int(address) & 0xFFFFFFFF, 4)
     return address
+
+
+def _scoped(value: object) -> IPAddress | None:
+    # With its scope id or without, it is refused: nobody is told to leave that out first.
+    start, percent, _ = value.partition("%") if isinstance(value, str) else ("", "", "")
+    result = _address_of_text(start) if percent else None
+    return result if result is not None and result in _LINK_LOCAL_SCOPE else None
 
 
 def _unbindable(address: IPAddress) -> str:

@@ -131,6 +131,7 @@ class FakeKernel(Runner[FakeSession]):
                 for link in host.links.values()
                 if link.name != "lo" and link.master is None and not link.alias.startswith("cnm:")
             ]
+            forwards4 = host.settings["ipv4/ip_forward"] != "0"
             forwards6 = host.settings.get("ipv6/conf/all/forwarding", "0") != "0"
             switch6 = "force_forwarding" if self.features.force_forwarding else "forwarding"
             off4 = [link.name for link in links if link.settings["ipv4/forwarding"] == "0"]
@@ -138,7 +139,7 @@ class FakeKernel(Runner[FakeSession]):
             if self.features.ipv6 and not forwards6:
                 off6 = [link.name for link in links if link.settings[f"ipv6/{switch6}"] == "0"]
                 accepting = [link.name for link in links if link.settings["ipv6/accept_ra"] == "1"]
-            return Uplinks(tuple(off4), tuple(off6), tuple(accepting), forwards6)
+            return Uplinks(tuple(off4), tuple(off6), tuple(accepting), forwards4, forwards6)
 
     def inside(self, path: str, work: Callable[[], T]) -> NoReturn:
         """Refused: there is no namespace to be in.

@@ -198,7 +198,10 @@ class _Sysctls:
         return True
 
     def remove(self, session: FakeSession, fact: plan.Sysctl) -> None:
-        if fact.before and fact.ns in session.machine.namespaces:
+        if not fact.before or fact.ns not in session.machine.namespaces:
+            return
+        values = session.namespace(fact.ns).settings
+        if not fact.unless or values.get(settings.parts(fact.unless)[1], "0") == "0":
             self._write(session, fact, fact.before, optional=True)
 
     def differs(self, session: FakeSession, fact: plan.Sysctl) -> str | None:
