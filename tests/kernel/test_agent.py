@@ -16,15 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from agent_support import Client, after, alive, occupied, port, refusal
+from agent_support import Client, after, alive, hold, occupied, port, refusal
 from surroundings import agents, held_by
 from topology import IMPATIENCE, inside, until
 
-from pycnm.errors import KernelError, PortInUseError, StoreError
+from pycnm.errors import InvalidArgumentError, KernelError, PortInUseError, StoreError
 from pycnm.kernel import agent as client
 from pycnm.kernel import occupants
 from pycnm.kernel.holding import Holder
 from pycnm.kernel.linux import LinuxKernel
+from pycnm.plan.rules import Entry
 
 SOURCE = str(Path(client.__file__).parents[2])
 
@@ -34,7 +35,7 @@ from pathlib import Path
 from pycnm.kernel.holding import HeldPort, Holder
 
 def hold():
-    Holder(Path(sys.argv[1])).hold([HeldPort("tcp", "0.0.0.0", int(sys.argv[2]))])
+    Holder(Path(sys.argv[1])).hold([HeldPort("tcp", "0.0.0.0", int(sys.argv[2]))])()
 """
 
 HOLD_TOGETHER = f"""{HOLD}
@@ -402,11 +403,11 @@ def test_threads_that_start_it_at_once_get_one(home, host, ports):
     alone = Holder(home)
     holders = [alone] * 4 + [Holder(home) for _ in range(4)]
 
-    def hold(number):
-        host.do(lambda: holders[number].hold([port(f"{8000 + number}/tcp")]))
+    def ask(number):
+        host.do(lambda: hold(holders[number], f"{8000 + number}/tcp"))
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(hold, range(8)))
+        list(pool.map(ask, range(8)))
     assert until(lambda: len(agents(home)) == 1), "those who were too late end"
     assert len(held_by(ports.agent())) == 8
 
@@ -481,6 +482,17 @@ def test_one_in_another_host_gives_way(ports, home, host, machine):
     assert Path(f"/proc/{other.agent()}/ns/net").stat().st_ino == Path(other.host.key).stat().st_ino
 
 
+def test_ports_asked_for_just_before_a_failure_are_let_go(ports, home, host):
+    """The agent may be at work on them still when they are to be released."""
+    kernel = LinuxKernel(host.key, home)
+    ports.hold("8080/tcp")
+    wanted = [port(f"{number}/tcp") for number in range(20000, 20500)]
+    with pytest.raises(InvalidArgumentError, match="no set of ours"):
+        kernel.run((), [*wanted, Entry("nosuch", ("br0",))])
+    assert len(held_by(ports.agent())) == 1
+    kernel.close()
+
+
 def test_it_is_born_in_the_host_whichever_thread_asks(home, host):
     kernel = LinuxKernel(host.key, home)
     home.mkdir(mode=0o700)
@@ -519,7 +531,7 @@ def test_it_ends_by_itself_after_a_while(ports, home):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(ports, home, host, number):
-    host.do(lambda: blocked(number, lambda: ports.holder.hold([port("8080/tcp")])))
+    host.do(lambda: blocked(number, lambda: hold(ports.holder, "8080/tcp")))
     ports.kill(number)
     assert [path.name for path in home.iterdir()] == ["agent.lock"]
     assert refusal(host, "8080/tcp") == ""

@@ -18,6 +18,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,29 +56,53 @@ class Agent:
             PermissionDeniedError: the socket is not the caller's.
             StoreError: the agent can't be started, or doesn't answer.
         """
+        return self.asked(service, request, start=start)()
+
+    def asked(
+        self, service: str, request: dict[str, Any], *, start: bool
+    ) -> Callable[[], dict[str, Any] | None]:
+        """Ask, and go on: what is returned waits for the answer, and raises, as `ask` does."""
         head = {"service": service, "dialect": DIALECT, "host": namespace("thread-self")}
         line = json.dumps({**head, **request}).encode() + b"\n"
         deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            stream = self._reach(deadline, start=start)
-            if stream is None:
-                return None
-            with stream:
-                answer = self._exchange(stream, line)
-            # One that ends, or was killed, meanwhile is no failure: the next one
-            # takes over what is recorded.
-            if answer is not None and answer.get("error") != errno.ESTALE:
-                return answer
-            time.sleep(_PAUSE)
-        raise self._fleeting()
+        first = self._said(line, deadline, start=start)
 
-    def _exchange(self, stream: socket.socket, line: bytes) -> dict[str, Any] | None:
-        """The answer to a line; None if the agent hung up."""
+        def wait() -> dict[str, Any] | None:
+            stream = first
+            while stream is not None:
+                with stream:
+                    answer = self._heard(stream)
+                # One that ends, or was killed, meanwhile is no failure: the next one
+                # takes over what is recorded.
+                if answer is not None and answer.get("error") != errno.ESTALE:
+                    return answer
+                time.sleep(_PAUSE)
+                if time.monotonic() >= deadline:
+                    raise self._fleeting()
+                stream = self._said(line, deadline, start=start)
+            return None
+
+        return wait
+
+    def _said(self, line: bytes, deadline: float, *, start: bool) -> socket.socket | None:
+        """A connection on which the agent was sent a line; None if there is no agent."""
+        stream = self._reach(deadline, start=start)
+        if stream is not None:
+            try:
+                # It may have refused before it has read everything.
+                with contextlib.suppress(ConnectionError):
+                    stream.sendall(line)
+            except BaseException as error:
+                with stream:
+                    if isinstance(error, TimeoutError):
+                        raise self._silent(stream) from error
+                raise
+        return stream
+
+    def _heard(self, stream: socket.socket) -> dict[str, Any] | None:
+        """What the agent answers; None if it hung up."""
         data = b""
         try:
-            # It may have refused before it has read everything.
-            with contextlib.suppress(ConnectionError):
-                stream.sendall(line)
             while not data.endswith(b"\n"):
                 piece = stream.recv(1 << 16)
                 if not piece:
@@ -87,10 +112,13 @@ class Agent:
         except ConnectionError:
             return None
         except (TimeoutError, ValueError) as error:
-            raise StoreError(
-                f"the agent of {self._state_dir} (process {peer(stream)[0]}) doesn't answer; "
-                "kill it, and the next one takes over"
-            ) from error
+            raise self._silent(stream) from error
+
+    def _silent(self, stream: socket.socket) -> StoreError:
+        return StoreError(
+            f"the agent of {self._state_dir} (process {peer(stream)[0]}) doesn't answer; "
+            "kill it, and the next one takes over"
+        )
 
     def _reach(self, deadline: float, *, start: bool) -> socket.socket | None:
         """A connection to the agent; one is started if need be, by one thread for all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,34 @@ class Holder:
     def __init__(self, state_dir: Path | None) -> None:
         self._agent = Agent(state_dir)
 
-    def hold(self, ports: Sequence[HeldPort]) -> None:
-        """Have every port bound, or none of them.
+    def hold(self, ports: Sequence[HeldPort]) -> Callable[[], None]:
+        """Have every port bound, or none of them; call what is returned to wait for it.
+
+        The agent takes a while for many ports, in which the caller may prepare
+        what comes next.
 
         Raises:
             PortInUseError: one of them is taken; `holder` says by whom.
             KernelError: one can't be bound for another reason.
             StoreError: the agent can't be started, or doesn't answer.
         """
-        request = {"do": "hold", "ports": _plain(ports)}
-        answer = self._agent.ask(_SERVICE, request, start=True) or {}
-        if "error" in answer:
-            fact = HeldPort(*answer["port"]) if "port" in answer else ports[0]
-            raise _refusal(fact, int(answer["error"]), str(answer.get("reason", "")))
+        asked = self._agent.asked(_SERVICE, {"do": "hold", "ports": _plain(ports)}, start=True)
 
-    def release(self, ports: Sequence[HeldPort]) -> None:
-        """Have the ports closed; an agent that isn't there holds nothing."""
-        self._agent.ask(_SERVICE, {"do": "release", "ports": _plain(ports)}, start=False)
+        def wait() -> None:
+            answer = asked() or {}
+            if "error" in answer:
+                fact = HeldPort(*answer["port"]) if "port" in answer else ports[0]
+                raise _refusal(fact, int(answer["error"]), str(answer.get("reason", "")))
+
+        return wait
+
+    def release(self, ports: Sequence[HeldPort]) -> Callable[[], object]:
+        """Have the ports closed; call what is returned to wait for it.
+
+        An agent that isn't there holds nothing.
+        """
+        request = {"do": "release", "ports": _plain(ports)}
+        return self._agent.asked(_SERVICE, request, start=False)
 
     def holds(self, port: HeldPort) -> bool:
         """Whether the agent has a socket bound to the port."""

@@ -62,6 +62,7 @@ class LinuxSession:
         self._place: tuple[str, str] | None = None
         self._queue: list[Queued] = []
         self._ports: list[HeldPort] = []
+        self._answer: Callable[[], object] | None = None
         self._holder = holder
         self._flows: list[conntrack.Flows] = []
         self._asked: list[Operation] = []
@@ -97,26 +98,17 @@ class LinuxSession:
 
     def queue(self, ns: str, channel: str, item: Queued) -> None:
         """Add a message to the datagram for `channel` ("route" or "nft") of `ns`."""
-        place = (ns, channel)
-        if place != self._place:
-            self.flush()
-            self._place = place
+        self._turn_to((ns, channel))
         self._queue.append(item)
 
     def queue_port(self, fact: HeldPort) -> None:
         """Add a port to those the agent is asked to hold in one request."""
-        place = (HOST, "hold")
-        if place != self._place:
-            self.flush()
-            self._place = place
+        self._turn_to((HOST, "hold"))
         self._ports.append(fact)
 
     def release_port(self, fact: HeldPort) -> None:
         """Add a port to those the agent is asked to let go in one request."""
-        place = (HOST, "release")
-        if place != self._place:
-            self.flush()
-            self._place = place
+        self._turn_to((HOST, "release"))
         self._ports.append(fact)
 
     def holds_port(self, fact: HeldPort) -> bool:
@@ -168,17 +160,40 @@ class LinuxSession:
             KernelError: the first refusal; what came before it is done, and what
                 came after it in the same datagram may be.
         """
+        self._send_off()
+        self._hear()
+
+    def _turn_to(self, place: tuple[str, str]) -> None:
+        if place != self._place:
+            self._send_off()
+            self._place = place
+
+    def _hear(self) -> None:
+        """Wait for the agent, if it was asked for something."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            # If it has to be started, that is done where this thread is.
+            self.enter(HOST)
+            answer()
+
+    def _send_off(self) -> None:
+        """Send what is queued, and look at the answers; the agent's can wait.
+
+        It works while the next messages are put together.  Nothing else is sent
+        before it has answered.
+        """
         place, self._place = self._place, None
         queue, self._queue = self._queue, []
         if place is None:
             return
+        self._hear()
         ns, channel = place
         if channel in {"hold", "release"}:
             ports, self._ports = self._ports, []
             self.made += ports
-            # The agent is started where this thread is.
             self.enter(HOST)
-            (self._holder.hold if channel == "hold" else self._holder.release)(ports)
+            ask = self._holder.hold if channel == "hold" else self._holder.release
+            self._answer = ask(ports)
             return
         family = NETLINK_ROUTE if channel == "route" else NETLINK_NETFILTER
         connection = self.socket(ns, family)
@@ -224,12 +239,13 @@ class LinuxSession:
 
     def finish(self) -> None:
         """Send the rest and drop the flows that were to be forgotten."""
-        self.flush()
+        self._send_off()
         if self._flows:
             flows, self._flows = self._flows, []
             self.enter(HOST)
             if conntrack.active(self.settings):
                 conntrack.forget(self.socket(HOST, NETLINK_NETFILTER), flows)
+        self._hear()
 
     def close(self, *, failed: bool) -> dict[int, Socket]:
         """Close what was opened in sandboxes, and go home; the host's sockets go to the next.
@@ -238,6 +254,9 @@ class LinuxSession:
         the kernel to destroy them, which takes some 10 ms.  After a failure all
         are closed: none with stale answers in it is used again.
         """
+        # What the agent was asked is done, or it might come after what undoes it.
+        with contextlib.suppress(CNMError, OSError):
+            self._hear()
         with contextlib.suppress(OSError):
             self.enter(HOST)
         kept = {}
