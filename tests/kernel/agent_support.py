@@ -41,6 +41,18 @@ def port(text):
     return HeldPort(protocol, address.strip("[]") or "0.0.0.0", int(number))
 
 
+def hold(holder, *ports):
+    """Have ports held, and wait for it."""
+    wait = holder.hold([port(text) for text in ports])
+    wait()
+
+
+def release(holder, *ports):
+    """Have ports released, and wait for it."""
+    wait = holder.release([port(text) for text in ports])
+    wait()
+
+
 class Client:
     """Asks the agent of a state directory for ports, from inside a host."""
 
@@ -51,10 +63,10 @@ class Client:
         self.holder = Holder(directory)
 
     def hold(self, *ports):
-        self.host.do(lambda: self.holder.hold([port(text) for text in ports])())
+        self.host.do(lambda: hold(self.holder, *ports))
 
     def release(self, *ports):
-        self.host.do(lambda: self.holder.release([port(text) for text in ports])())
+        self.host.do(lambda: release(self.holder, *ports))
 
     def holds(self, *ports):
         """Those of the ports that are held."""

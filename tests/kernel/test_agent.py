@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from agent_support import Client, after, alive, occupied, port, refusal
+from agent_support import Client, after, alive, hold, occupied, port, refusal
 from surroundings import agents, held_by
 from topology import IMPATIENCE, inside, until
 
@@ -403,11 +403,11 @@ def test_threads_that_start_it_at_once_get_one(home, host, ports):
     alone = Holder(home)
     holders = [alone] * 4 + [Holder(home) for _ in range(4)]
 
-    def hold(number):
-        host.do(lambda: holders[number].hold([port(f"{8000 + number}/tcp")])())
+    def ask(number):
+        host.do(lambda: hold(holders[number], f"{8000 + number}/tcp"))
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(hold, range(8)))
+        list(pool.map(ask, range(8)))
     assert until(lambda: len(agents(home)) == 1), "those who were too late end"
     assert len(held_by(ports.agent())) == 8
 
@@ -531,7 +531,7 @@ def test_it_ends_by_itself_after_a_while(ports, home):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(ports, home, host, number):
-    host.do(lambda: blocked(number, lambda: ports.holder.hold([port("8080/tcp")])()))
+    host.do(lambda: blocked(number, lambda: hold(ports.holder, "8080/tcp")))
     ports.kill(number)
     assert [path.name for path in home.iterdir()] == ["agent.lock"]
     assert refusal(host, "8080/tcp") == ""

@@ -52,6 +52,8 @@ _FLAGS_AND_NUMBER = struct.Struct("=HI")
 _ATTRIBUTE = struct.Struct("=HH")
 _RECEIVE = 1 << 16  # a dump's datagrams have at most 32 KiB
 _SEND = 1 << 16
+_AT_ONCE = int(socket.MSG_DONTWAIT)
+_PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 
@@ -135,7 +137,6 @@ class Socket:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family
         )
         self._sequence = 0
-        self._buffer = bytearray(_RECEIVE)
         try:
             self._make_room()
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
@@ -294,17 +295,20 @@ class Socket:
         Raises:
             OSError: ENOBUFS, some were lost.
         """
-        while self._readable():
-            yield from self._receive()
+        while True:
+            try:
+                yield from self._receive(_AT_ONCE)
+            except BlockingIOError:
+                return
 
     def _readable(self) -> bool:
         try:
-            return bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            return bool(self._socket.recv(1, _PEEK))
         except BlockingIOError:
             return False
 
-    def _receive(self) -> Iterator[Message]:
-        data = self._socket.recv(_RECEIVE)
+    def _receive(self, flags: int = 0) -> Iterator[Message]:
+        data = self._socket.recv(_RECEIVE, flags)
         offset = 0
         while offset + _HEADER.size <= len(data):
             length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)

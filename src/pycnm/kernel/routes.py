@@ -69,10 +69,10 @@ class OnLinkRoutes:
 
     def _apply(self, received: Message) -> None:
         if received.kind in {rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK}:
-            link = rtnl.link_state(received)
-            if received.kind == rtnl.RTM_DELLINK or not link.up:
+            ifindex, up = rtnl.link_up(received)
+            if received.kind == rtnl.RTM_DELLINK or not up:
                 # IPv4 routes go with their link without a word.
-                for key in [key for key in self._routes if key[2] == link.ifindex]:
+                for key in [key for key in self._routes if key[2] == ifindex]:
                     del self._routes[key]
             return
         if received.kind not in {rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE}:

@@ -248,6 +248,12 @@ def get_links() -> bytes:
     return message(RTM_GETLINK, NLM_F_DUMP, _link())
 
 
+def link_up(received: Message) -> tuple[int, bool]:
+    """The index of a link, and whether it is up, without reading all that is said of it."""
+    _, _, index, flags, _ = _IFINFO.unpack_from(received.payload)
+    return index, bool(flags & IFF_UP)
+
+
 def link_state(received: Message) -> LinkState:
     """Read an answer to `get_link` or `get_links`."""
     _, _, index, flags, _ = _IFINFO.unpack_from(received.payload)
