@@ -236,21 +236,23 @@ class Network:
         While it has endpoints, labels, `attachable` and those options change
         that cost no connection: the MTU, what the rules say.
 
+        A new subnet has a new gateway, unless one is given; a subnet of one
+        family leaves the other as it is; None asks for free subnets.
+
         Args:
-            driver, subnet, gateway, ip_range, aux_addresses, ipv4, ipv6, internal,
-                attachable, ipam, ipam_options, parent: as of
-                `Controller.create_network`. A new subnet has a new gateway, unless
-                one is given; a subnet of one family leaves the other as it is;
-                None asks for free subnets.
-            options, labels: what changes in them; None takes a key away. With
+            changes: any of `driver`, `subnet`, `gateway`, `ip_range`, `aux_addresses`,
+                `ipv4`, `ipv6`, `internal`, `attachable`, `ipam`, `ipam_options` and
+                `parent`, as of `Controller.create_network`; and `options` and
+                `labels`, what changes in them: None takes a key away.  With
                 another driver its options start empty.
 
         Raises:
             InvalidArgumentError: a setting is unknown, or a value malformed.
             NotPermittedError: it is predefined.
             InUseError: endpoints would be cut off.
-            PoolOverlapError, PoolExhaustedError, AlreadyExistsError, NotSupportedError:
-                as for a new network.
+            PoolOverlapError: a subnet is another network's, or the host's.
+            PoolExhaustedError: no subnet is left to choose.
+            AlreadyExistsError: another network has the bridge.
             KernelError: the kernel refused; everything is as it was.
         """
         configuring.configure(self._engine, self._id, changes)

@@ -21,7 +21,9 @@ def test_the_tours_of_the_readme(host, environment, heading):
     assert until(lambda: host.picture() == before)
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "howto/publish-a-port.md"])
+@pytest.mark.parametrize(
+    "page", ["tutorial.md", "howto/publish-a-port.md", "howto/change-a-network.md"]
+)
 def test_the_pages_that_need_root(host, environment, page):
     before = host.picture()
     text = (tours.ROOT / "docs" / page).read_text()
