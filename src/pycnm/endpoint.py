@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pycnm.engine.engine import Engine
     from pycnm.network import Network
     from pycnm.sandbox import Sandbox
+    from pycnm.spec.objects import EndpointSpec
 
 
 class Endpoint:
@@ -65,6 +66,11 @@ class Endpoint:
     def id(self) -> str:
         """64 hexadecimal digits."""
         return self._id
+
+    @property
+    def spec(self) -> EndpointSpec:
+        """All that is recorded of it, as it is now; a value that doesn't change."""
+        return self._row().spec
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from pycnm.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from pycnm.engine.engine import Engine
+    from pycnm.spec.objects import NetworkSpec
 
 
 class Network:
@@ -68,6 +69,11 @@ class Network:
         return self._id
 
     @property
+    def spec(self) -> NetworkSpec:
+        """All that is recorded of it, as it is now; a value that doesn't change."""
+        return self._row().spec
+
+    @property
     def name(self) -> str:
         """Its name."""
         return self._row().spec.name
@@ -92,6 +98,12 @@ class Network:
         """The addresses set aside for gateways, IPv4 first."""
         pools = self._row().spec.pools
         return [IPAddress(pool.gateway) for pool in pools if pool.gateway is not None]
+
+    @property
+    def interface(self) -> str:
+        """The interface of the host that it is, or sits on; empty if it has none."""
+        spec = self._row().spec
+        return self._engine.driver(spec).device(spec)
 
     @property
     def internal(self) -> bool:

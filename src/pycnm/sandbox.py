@@ -16,6 +16,7 @@ from pycnm.spec.wording import shown
 if TYPE_CHECKING:
     from pycnm.endpoint import Endpoint
     from pycnm.engine.engine import Engine
+    from pycnm.spec.objects import SandboxSpec
 
 
 class Sandbox:
@@ -63,6 +64,11 @@ class Sandbox:
     def id(self) -> str:
         """64 hexadecimal digits."""
         return self._id
+
+    @property
+    def spec(self) -> SandboxSpec:
+        """All that is recorded of it, as it is now; a value that doesn't change."""
+        return self._row().spec
 
     @property
     def name(self) -> str:

@@ -1,0 +1,218 @@
+"""The one module that knows the binding: FUSE's calls handed to a `Filesystem`.
+
+mfusepy speaks libfuse 3, fusepy libfuse 2; both have the same interface.  It
+decides nothing: what a call means is the business of `filesystem`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
+
+from cnmfs.filesystem import Filesystem
+from cnmfs.reasons import Caller
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def binding(wanted: str = "") -> Any:
+    """The module of the binding.
+
+    Args:
+        wanted: `mfusepy` or `fusepy`; by default the first of these that is installed.
+
+    Raises:
+        ImportError: it isn't there, or finds no libfuse.
+    """
+    if wanted in {"", "mfusepy"}:
+        # It takes libfuse 2 if that is there as well.
+        os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")
+        try:
+            import mfusepy  # noqa: PLC0415 - chosen at run time
+        except (ImportError, OSError):
+            os.environ.pop("FUSE_LIBRARY_NAME", None)
+            if wanted:
+                raise
+        else:
+            return mfusepy
+    try:
+        import fuse  # noqa: PLC0415 - chosen at run time
+    except OSError as error:
+        raise ImportError(str(error)) from error
+    if not hasattr(fuse, "FUSE"):
+        raise ImportError("the module `fuse` is fuse-python's; install fusepy or mfusepy")
+    return fuse
+
+
+class _Pinned(threading.local):
+    """Keeps the Python state of a thread of libfuse's.
+
+    Otherwise one is made and destroyed for each request, which takes longer
+    than most requests.
+    """
+
+    def __init__(self) -> None:
+        ctypes.pythonapi.PyGILState_Ensure()
+
+
+_pinned = _Pinned()
+
+
+def _call(method: C) -> C:
+    @wraps(method)
+    def guarded(self: Adapter, *arguments: Any) -> Any:
+        _ = _pinned.__dict__
+        try:
+            return method(self, *arguments)
+        except OSError as error:
+            # One without a number would read as success.
+            raise OSError(error.errno or errno.EIO, error.strerror or "") from None
+
+    return guarded  # type: ignore[return-value]
+
+
+class Adapter:
+    """The operations that the binding calls.
+
+    Args:
+        filesystem: does them.
+        module: the binding.
+        ready: called when the kernel has answered the first time.
+    """
+
+    use_ns = True
+    flag_nullpath_ok = True
+    flag_nopath = True
+
+    def __init__(self, filesystem: Filesystem, module: Any, ready: Callable[[], None]) -> None:
+        self._fs = filesystem
+        self._module = module
+        self._ready = ready
+
+    def __call__(self, operation: str, *arguments: Any) -> Any:
+        """What fusepy calls for each operation."""
+        method = getattr(self, operation, None)
+        if method is None:
+            raise OSError(errno.ENOSYS, "")
+        return method(*arguments)
+
+    def init(self, _path: str) -> None:
+        self._ready()
+
+    def destroy(self, _path: str) -> None:
+        pass
+
+    @_call
+    def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
+        status = self._fs.status(path or "", handle or 0)
+        moment = status.changed
+        return {
+            "st_mode": status.mode,
+            "st_size": status.size,
+            "st_nlink": status.links,
+            "st_uid": 0,
+            "st_gid": status.gid,
+            "st_atime": moment,
+            "st_mtime": moment,
+            "st_ctime": moment,
+        }
+
+    @_call
+    def opendir(self, path: str) -> int:
+        return self._fs.open_directory(path)
+
+    @_call
+    def readdir(self, _path: str | None, handle: int) -> Iterable[str]:
+        return [".", "..", *self._fs.listed(handle)]
+
+    @_call
+    def releasedir(self, _path: str | None, handle: int) -> None:
+        self._fs.close_directory(handle)
+
+    @_call
+    def readlink(self, path: str) -> str:
+        return self._fs.target(path)
+
+    @_call
+    def open(self, path: str, flags: int) -> int:
+        return self._fs.open(path, flags)
+
+    @_call
+    def create(self, path: str, _mode: int, _info: object = None) -> int:
+        return self._fs.create(path, os.O_WRONLY)
+
+    @_call
+    def read(self, _path: str | None, size: int, offset: int, handle: int) -> bytes:
+        return self._fs.read(handle, size, offset)
+
+    @_call
+    def write(self, _path: str | None, data: bytes, offset: int, handle: int) -> int:
+        return self._fs.write(handle, data, offset)
+
+    @_call
+    def truncate(self, path: str, length: int, handle: int | None = None) -> None:
+        self._fs.truncate(path, length, handle or 0)
+
+    @_call
+    def release(self, _path: str | None, handle: int) -> None:
+        self._fs.close(handle)
+
+    @_call
+    def mkdir(self, path: str, _mode: int) -> None:
+        self._fs.make(path)
+
+    @_call
+    def rmdir(self, path: str) -> None:
+        self._fs.remove(path)
+
+    @_call
+    def unlink(self, path: str) -> None:
+        self._fs.unlink(path)
+
+    @_call
+    def symlink(self, path: str, target: str) -> None:
+        self._fs.link(path, target)
+
+    @_call
+    def rename(self, old: str, new: str, _flags: int = 0) -> None:
+        self._fs.rename(old, new)
+
+    @_call
+    def link(self, path: str, _target: str) -> None:
+        self._fs.impossible("link", path)
+
+    @_call
+    def mknod(self, path: str, _mode: int, _device: int) -> None:
+        self._fs.impossible("mknod", path)
+
+    @_call
+    def chmod(self, path: str, _mode: int) -> None:
+        self._fs.impossible("chmod", path)
+
+    @_call
+    def chown(self, path: str, _uid: int, _gid: int) -> None:
+        self._fs.impossible("chown", path)
+
+    @_call
+    def utimens(self, path: str, _times: object = None) -> None:
+        # touch(1) is harmless: there is no time here that anybody could set.
+        self._fs.status(path)
+
+    @_call
+    def statfs(self, _path: str) -> dict[str, int]:
+        return {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": 255}
+
+
+def caller(module: Any) -> Caller:
+    """Who made the call that is being served: the user, and the session of their shell."""
+    uid, _, pid = module.fuse_get_context()
+    try:
+        session = os.getsid(pid) if pid else 0
+    except ProcessLookupError:
+        session = 0
+    return Caller(uid, session)

@@ -1,0 +1,158 @@
+"""Which object of a controller appears where in the tree."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from importlib import resources
+from typing import TypeVar
+
+import cnmfs
+import pycnm
+from cnmfs import networks, sandboxes, values
+from cnmfs.reasons import Caller, Reasons
+from cnmfs.tree import Directory, File, Node, fixed, refuse
+from pycnm.drivers.registry import DRIVERS, driver_class, known
+from pycnm.spec.options import Option
+
+
+class Layout:
+    """The tree of a controller.
+
+    Args:
+        cnm: whose objects it shows.
+        reasons: why calls failed.
+        caller: who is calling just now.
+    """
+
+    def __init__(
+        self, cnm: pycnm.Controller, reasons: Reasons, caller: Callable[[], Caller]
+    ) -> None:
+        self._cnm = cnm
+        self._reasons = reasons
+        self._caller = caller
+        self.root = fixed(
+            {
+                "README": File(read=_readme),
+                "version": File(read=_version),
+                "last_error": File(read=lambda: reasons.last(caller())),
+                "error_log": File(mode=0o644, read=reasons.log, write=self._clear),
+                "drivers": _drivers(),
+                "networks": self._networks(),
+                "sandboxes": self._sandboxes(),
+            },
+            mode=0o755,
+            hint="objects are made in networks and sandboxes",
+        )
+
+    def _clear(self, text: str) -> None:
+        if text.strip():
+            raise refuse(errno.EINVAL, "an empty write clears the log; nothing else can be written")
+        self._reasons.clear()
+
+    def _extra(self, path: str) -> dict[str, Node]:
+        return {"last_error": File(read=lambda: self._reasons.of(path))}
+
+    def _networks(self) -> Directory:
+        cnm = self._cnm
+
+        def look(name: str) -> Node | None:
+            network = _named(cnm.network, name)
+            return (
+                None
+                if network is None
+                else networks.directory(network, self._extra(f"networks/{name}"))
+            )
+
+        def make(name: str) -> None:
+            cnm.create_network(name)
+
+        return Directory(
+            mode=0o755,
+            names=lambda: [network.name for network in cnm.networks()],
+            look=look,
+            make=make,
+            remove=lambda name: cnm.network(name).delete(),
+            rename=lambda old, new: cnm.network(old).rename(new),
+            hint="make a network with mkdir, delete it with rmdir",
+        )
+
+    def _sandboxes(self) -> Directory:
+        cnm = self._cnm
+
+        def look(name: str) -> Node | None:
+            box = _named(cnm.sandbox, name)
+            return (
+                None
+                if box is None
+                else sandboxes.directory(cnm, box, self._extra(f"sandboxes/{name}"))
+            )
+
+        def make(name: str) -> None:
+            cnm.create_sandbox(name)
+
+        def remove(name: str) -> None:
+            box = cnm.sandbox(name)
+            names = ", ".join(endpoint.network.name for endpoint in box.endpoints)
+            if names:
+                raise refuse(
+                    errno.EBUSY,
+                    f"{name} is connected to {names}; rmdir {name}/endpoints/* first",
+                )
+            box.delete()
+
+        return Directory(
+            mode=0o755,
+            names=lambda: [box.name for box in cnm.sandboxes()],
+            look=look,
+            make=make,
+            remove=remove,
+            hint="make a sandbox with mkdir, delete it with rmdir",
+        )
+
+
+T = TypeVar("T", pycnm.Network, pycnm.Sandbox)
+
+
+def _named(find: Callable[[str], T], name: str) -> T | None:
+    """The object of that name; what only an id begins with is none."""
+    try:
+        found = find(name)
+        return found if found.name == name else None
+    except (pycnm.NotFoundError, pycnm.InvalidArgumentError):
+        return None
+
+
+def _readme() -> str:
+    return resources.files(cnmfs).joinpath("README").read_text()
+
+
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - slow, and rarely read
+
+    return values.keyed({"pycnm": version("pycnm")})
+
+
+def _drivers() -> Directory:
+    return Directory(names=lambda: known(DRIVERS), look=_driver)
+
+
+def _driver(name: str) -> Node | None:
+    if name not in known(DRIVERS):
+        return None
+    cls = driver_class(name)
+    return fixed(
+        {
+            "scope": File(read=lambda: values.line(cls.scope)),
+            "options": File(
+                read=lambda: "".join(
+                    f"{option.key} {_default(option)}  # {option.help}\n"
+                    for option in cls.option_table
+                )
+            ),
+        }
+    )
+
+
+def _default(option: Option) -> str:
+    return "-" if option.default is None else option.format(option.default)

@@ -1,0 +1,180 @@
+"""A mount, from its beginning to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pycnm
+from cnmfs import adapter
+from cnmfs.filesystem import Filesystem
+from cnmfs.layout import Layout
+from cnmfs.options import Options
+from cnmfs.reasons import Reasons
+from pycnm.errors import CNMError, InvalidArgumentError
+from pycnm.kernel import mounts
+
+_PATIENCE = 1.0
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_THREADS = 64
+
+
+def serve(mountpoint: Path, options: Options, ready: Any) -> None:
+    """Mount, and serve until it is unmounted or a signal comes.
+
+    Networks stay as they are.
+
+    Args:
+        ready: called when the tree can be used.
+
+    Raises:
+        CNMError: it can't be mounted; the message says what to do.
+    """
+    replace_dead(mountpoint)
+    # Before any thread is there: all of them inherit it, and the main one waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        module = adapter.binding(options.binding)
+    except ImportError as error:
+        raise pycnm.NotSupportedError(
+            f"there is no FUSE binding ({error}); pip install mfusepy and apt install libfuse3-3, "
+            "or fusepy and libfuse2"
+        ) from None
+    reasons = Reasons()
+    with pycnm.Controller(options.state_dir, host=options.host) as cnm:
+        who = lambda: adapter.caller(module)  # noqa: E731
+        layout = Layout(cnm, reasons, who)
+        filesystem = Filesystem(layout.root, reasons, who, gid=options.gid, rmrf=options.rmrf)
+        thread = _Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
+        thread.start()
+        _wait(thread)
+        if thread.is_alive():
+            with contextlib.suppress(OSError):
+                mounts.detach(mountpoint)
+            thread.join(_PATIENCE)
+        if thread.failure is not None:
+            raise thread.failure
+    if thread.is_alive():
+        # A copy of the mount in another mount namespace keeps libfuse waiting.
+        os._exit(0)
+
+
+class _Serving(threading.Thread):
+    """libfuse's loop; it would not let signals through to Python."""
+
+    def __init__(
+        self, module: Any, operations: adapter.Adapter, mountpoint: Path, options: Options
+    ) -> None:
+        super().__init__(name="cnmfs", daemon=True)
+        self._module = module
+        self._operations = operations
+        self._mountpoint = mountpoint
+        self._options = options
+        self.failure: CNMError | None = None
+
+    def run(self) -> None:
+        more: dict[str, Any] = {}
+        if self._module.__name__ == "mfusepy":
+            more = {"max_threads": _THREADS}
+        else:
+            more = {"hard_remove": True}
+        if self._options.ro:
+            more["ro"] = True
+        try:
+            self._module.FUSE(
+                self._operations,
+                str(self._mountpoint),
+                foreground=True,
+                nothreads=False,
+                fsname="cnmfs",
+                subtype="cnmfs",
+                allow_other=True,
+                default_permissions=True,
+                direct_io=True,
+                entry_timeout=1,
+                attr_timeout=0,
+                negative_timeout=0,
+                **more,
+            )
+        except RuntimeError as error:
+            if error.args != (8,):  # ended by a signal
+                self.failure = pycnm.NotSupportedError(
+                    f"{self._mountpoint} can't be mounted (libfuse: {error}); is /dev/fuse there, "
+                    "and is this root?"
+                )
+        finally:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGHUP)
+
+
+def _wait(thread: threading.Thread) -> None:
+    """Wait for a signal, or for libfuse to end."""
+    while thread.is_alive():
+        if signal.sigtimedwait(_SIGNALS, 1) is not None:
+            return
+
+
+def replace_dead(mountpoint: Path) -> None:
+    """Detach what a killed cnmfs left of its mount.
+
+    Raises:
+        InvalidArgumentError: the mount point is no directory.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            status = mountpoint.stat()
+        except OSError as error:
+            if error.errno != errno.ENOTCONN or time.monotonic() > end:
+                raise InvalidArgumentError(
+                    f"{mountpoint} is no mount point: {error.strerror}; mkdir {mountpoint} first"
+                ) from None
+            mounts.detach(mountpoint)
+            continue
+        if not os.path.isdir(mountpoint):  # noqa: PTH112
+            raise InvalidArgumentError(f"{mountpoint} is no directory; give one to mount on")
+        del status
+        return
+
+
+def in_background(mountpoint: Path, options: Options) -> int:
+    """Serve in a process of its own; the exit status, when the tree can be used."""
+    ours, theirs = os.pipe()
+    if os.fork():
+        os.close(theirs)
+        with os.fdopen(ours) as stream:
+            words = stream.read()
+        if words == "ready":
+            return 0
+        print(words or "cnmfs: it ended before the tree could be used", file=sys.stderr)
+        return 1
+    os.close(ours)
+    os.setsid()
+
+    def tell(words: str) -> None:
+        nonlocal theirs
+        if theirs >= 0:
+            os.write(theirs, words.encode())
+            os.close(theirs)
+            theirs = -1
+
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.close(null)
+    os.chdir("/")
+    try:
+        serve(mountpoint, options, lambda: tell("ready"))
+    except CNMError as error:
+        tell(f"cnmfs: {error}")
+        os._exit(1)
+    except BaseException as error:
+        tell(f"cnmfs: {error!r}")
+        raise
+    os._exit(0)

@@ -1,0 +1,272 @@
+"""The directory of a network: its files, its options and labels, its endpoints."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from cnmfs import publishing, values
+from cnmfs.attributes import Attribute, table, unknown
+from cnmfs.tree import Directory, File, Link, Node, refuse
+from pycnm import Network, NotFoundError
+
+_MTU = "com.docker.network.driver.mtu"
+_DEFAULT_MTU = "1500"
+
+
+def _set(name: str, read: Callable[[str], Any]) -> Callable[[Network, str], None]:
+    """Takes one setting of `Network.configure`."""
+
+    def store(network: Network, text: str) -> None:
+        network.configure(**{name: read(text)})
+
+    return store
+
+
+def _list(text: str) -> list[str] | None:
+    found = values.several(text)
+    return None if found == [values.AUTO] else found
+
+
+def _address_list(text: str) -> list[str] | None:
+    return _list(text.replace(",", "\n").replace(" ", "\n"))
+
+
+def _pools(show: str) -> Callable[[Network], str]:
+    return lambda network: values.lines(
+        value for pool in network.spec.pools if (value := getattr(pool, show)) is not None
+    )
+
+
+def _aux(network: Network) -> str:
+    return values.keyed({name: ip for pool in network.spec.pools for name, ip in pool.aux})
+
+
+def _mtu(network: Network) -> str:
+    return values.line(network.options.get(_MTU, _DEFAULT_MTU))
+
+
+def _spec(network: Network) -> str:
+    return values.document(
+        {
+            "driver": network.driver,
+            "subnet": [str(subnet) for subnet in network.subnets],
+            "gateway": [str(gateway) for gateway in network.gateways],
+            "ip_range": [str(p.ip_range) for p in network.spec.pools if p.ip_range is not None],
+            "aux_addresses": {n: ip for pool in network.spec.pools for n, ip in pool.aux},
+            "ipv4": network.spec.ipv4,
+            "ipv6": network.spec.ipv6,
+            "internal": network.internal,
+            "attachable": network.spec.attachable,
+            "parent": network.spec.parent or None,
+            "options": network.options,
+            "labels": network.labels,
+        }
+    )
+
+
+def _store_spec(network: Network, text: str) -> None:
+    wanted = values.mapping(text)
+    for name, present in (("options", network.options), ("labels", network.labels)):
+        if isinstance(wanted.get(name), dict):
+            # The document is the whole of it: what isn't in it goes.
+            wanted[name] = dict.fromkeys(present) | wanted[name]
+    network.configure(**wanted)
+
+
+ATTRIBUTES = table(
+    [
+        Attribute[Network](
+            "driver",
+            "The driver: bridge, or another of those under /drivers. Changes without endpoints.",
+            lambda network: values.line(network.driver),
+            store=_set("driver", values.one),
+        ),
+        Attribute("scope", "local: this host alone.", lambda n: values.line(n.scope)),
+        Attribute(
+            "subnet",
+            "One prefix a family, 10.20.30.0/24, a line each; auto: a free one. "
+            "Changes without endpoints.",
+            _pools("subnet"),
+            store=_set("subnet", _address_list),
+        ),
+        Attribute(
+            "gateway",
+            "An address of the subnet, a line each; auto: the first. Changes without endpoints.",
+            _pools("gateway"),
+            store=_set("gateway", _address_list),
+        ),
+        Attribute(
+            "ip_range",
+            "The part of the subnet that automatic addresses come from; empty: all of it. "
+            "Changes without endpoints.",
+            _pools("ip_range"),
+            store=_set("ip_range", _address_list),
+        ),
+        Attribute(
+            "aux_addresses",
+            "Addresses that are never given out, `NAME ADDRESS` a line. Changes without endpoints.",
+            _aux,
+            store=_set("aux_addresses", values.pairs),
+        ),
+        Attribute(
+            "parent",
+            "The interface of the host that the network sits on, where its driver has one.",
+            lambda network: values.line(network.spec.parent),
+            store=_set("parent", lambda text: values.one(text) or None),
+        ),
+        Attribute(
+            "internal",
+            "1: no way outside. Changes without endpoints.",
+            lambda network: values.flag(network.internal),
+            store=_set("internal", values.boolean),
+        ),
+        Attribute(
+            "ipv4",
+            "1: has IPv4 addresses. Changes without endpoints.",
+            lambda network: values.flag(network.spec.ipv4),
+            store=_set("ipv4", values.boolean),
+        ),
+        Attribute(
+            "ipv6",
+            "1: has IPv6 addresses. Changes without endpoints.",
+            lambda network: values.flag(network.spec.ipv6),
+            store=_set("ipv6", values.boolean),
+        ),
+        Attribute(
+            "mtu",
+            "The MTU in bytes of the bridge and of every interface on it. Changes live.",
+            _mtu,
+            store=_set("options", lambda text: {_MTU: values.one(text)}),
+        ),
+        Attribute(
+            "attachable",
+            "1: as `docker network create --attachable`. Changes live.",
+            lambda network: values.flag(network.spec.attachable),
+            store=_set("attachable", values.boolean),
+        ),
+        Attribute(
+            "publish",
+            "Published ports, `ENDPOINT [HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL]` a line. "
+            "> replaces all, >> adds, `-ENDPOINT 8080:80` takes one away. Changes live.",
+            publishing.of_network,
+            store=publishing.replace_all,
+            add=publishing.add_all,
+        ),
+        Attribute("id", "64 hexadecimal digits.", lambda n: values.line(n.id)),
+        Attribute("created", "When it was made (RFC 3339).", lambda n: values.line(n.spec.created)),
+        Attribute(
+            "interface", "The bridge on the host.", lambda network: values.line(network.interface)
+        ),
+        Attribute(
+            "inspect",
+            "The object of `docker network inspect`, as JSON.",
+            lambda network: values.document(network.inspect()),
+        ),
+        Attribute(
+            "explain",
+            "What the kernel holds for it, as the commands a person would have typed.",
+            lambda network: values.line(network.explain()),
+        ),
+        Attribute(
+            "check",
+            "How the kernel differs from that, a sentence a line; empty when all is well.",
+            lambda network: values.lines(network.check()),
+        ),
+        Attribute(
+            "spec",
+            "The whole configuration as JSON; what is written is applied as one change.",
+            _spec,
+            store=_store_spec,
+            whole=True,
+        ),
+    ]
+)
+
+
+def directory(network: Network, extra: dict[str, Node]) -> Directory:
+    """The directory of a network.
+
+    Args:
+        extra: nodes that every object has.
+    """
+    fixed: dict[str, Node] = {
+        **{name: attribute.file(network) for name, attribute in ATTRIBUTES.items()},
+        **extra,
+        "options": _keyed(network, "options"),
+        "labels": _keyed(network, "labels"),
+        "endpoints": _endpoints(network),
+    }
+
+    def no_file(name: str) -> File:
+        raise unknown(name, fixed)
+
+    return Directory(
+        mode=0o755,
+        names=lambda: fixed,
+        look=fixed.get,
+        create=no_file,
+        hint="remove the network with rmdir",
+    )
+
+
+def _keyed(network: Network, what: str) -> Directory:
+    """A file for each option or label: written, it is set; removed, it is as if never given."""
+
+    def now() -> dict[str, str]:
+        return network.options if what == "options" else network.labels
+
+    def file(name: str) -> File:
+        return File(
+            mode=0o644,
+            read=lambda: values.line(now().get(name)),
+            write=lambda text: network.configure(**{what: {name: values.one(text)}}),
+        )
+
+    def unlink(name: str) -> None:
+        network.configure(**{what: {name: None}})
+
+    return Directory(
+        mode=0o755,
+        names=now,
+        look=lambda name: file(name) if name in now() else None,
+        create=file,
+        unlink=unlink,
+    )
+
+
+def _endpoints(network: Network) -> Directory:
+    """A link for each endpoint, to its directory under its sandbox."""
+
+    def found() -> dict[str, Node]:
+        return {
+            endpoint.name: Link(target=f"../../../sandboxes/{box.name}/endpoints/{network.name}")
+            for endpoint in network.endpoints
+            if (box := endpoint.sandbox) is not None
+        }
+
+    def connect(name: str, target: str) -> None:
+        box = target.rstrip("/").split("/")
+        if len(box) < 2 or box[-2] != "sandboxes":  # noqa: PLR2004
+            raise refuse(
+                errno.EPERM, "only a sandbox can be linked here: ln -s ../../../sandboxes/c3 c3"
+            )
+        network.connect(box[-1], name=name)
+
+    def disconnect(name: str) -> None:
+        for endpoint in network.endpoints:
+            box = endpoint.sandbox
+            if endpoint.name == name and box is not None:
+                network.disconnect(box)
+                return
+        raise NotFoundError(f"no endpoint {name} is on network {network.name}")
+
+    return Directory(
+        mode=0o755,
+        names=found,
+        look=lambda name: found().get(name),
+        link=connect,
+        unlink=disconnect,
+        hint=f"connect with mkdir sandboxes/NAME/endpoints/{network.name}, or with ln -s",
+    )

@@ -1,0 +1,69 @@
+"""The options of a mount, as mount(8) writes them: `-o gid=admin,rmrf`."""
+
+from __future__ import annotations
+
+import grp
+from pathlib import Path
+
+import attrs
+
+from pycnm import InvalidArgumentError
+
+_IGNORED = {"rw", "auto", "noauto", "nofail", "_netdev", "defaults", "nosuid", "nodev", "noexec"}
+
+
+@attrs.frozen
+class Options:
+    """How a tree is mounted.
+
+    Attributes:
+        state_dir: of the controller.
+        host: the namespace that plays the machine; None for that of cnmfs.
+        gid: the group that may write; None if only root may.
+        rmrf: `rm -r` gets through.
+        ro: nothing can be written.
+        binding: `mfusepy` or `fusepy`; by default the first that is installed.
+    """
+
+    state_dir: Path = Path("/var/lib/cnm")
+    host: str | None = None
+    gid: int | None = None
+    rmrf: bool = False
+    ro: bool = False
+    binding: str = ""
+
+
+def read(texts: list[str]) -> Options:
+    """The options of all `-o`.
+
+    Raises:
+        InvalidArgumentError: one is unknown, or has a value it can't have.
+    """
+    options = Options()
+    for item in ",".join(texts).split(","):
+        name, _, value = item.partition("=")
+        if name in {"rmrf", "ro"}:
+            options = attrs.evolve(options, **{name: True})
+        elif name == "gid":
+            options = attrs.evolve(options, gid=_group(value))
+        elif name == "state_dir":
+            options = attrs.evolve(options, state_dir=Path(value).absolute())
+        elif name in {"host", "binding"}:
+            options = attrs.evolve(options, **{name: value})
+        elif name and name not in _IGNORED and not name.startswith("x-"):
+            raise InvalidArgumentError(
+                f"unknown mount option {item}; there are gid=GROUP, rmrf, ro, "
+                "state_dir=DIRECTORY, host=NAMESPACE and binding=mfusepy|fusepy"
+            )
+    return options
+
+
+def _group(value: str) -> int:
+    if value.isdecimal():
+        return int(value)
+    try:
+        return grp.getgrnam(value).gr_gid
+    except KeyError:
+        raise InvalidArgumentError(
+            f"gid={value}: there is no such group; give a name of /etc/group, or a number"
+        ) from None

@@ -1,0 +1,94 @@
+"""Files of published ports: read as they are written, replaced, added to, edited."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterable
+
+from cnmfs import values
+from cnmfs.tree import refuse
+from pycnm import CNMError, Endpoint, Network, PortBinding
+
+
+def shown(binding: PortBinding) -> str:
+    """A binding as it would be written to have it again."""
+    host = str(binding.host_address)
+    host = f"[{host}]" if ":" in host else host
+    suffix = "" if binding.protocol == "tcp" else f"/{binding.protocol}"
+    return f"{host}:{binding.host_port}:{binding.port}{suffix}"
+
+
+def of_endpoint(endpoint: Endpoint) -> str:
+    """The ports of an endpoint, one a line."""
+    return values.lines(shown(binding) for binding in endpoint.ports)
+
+
+def of_network(network: Network) -> str:
+    """The ports of all endpoints of a network, each after the endpoint's name."""
+    return values.lines(
+        f"{endpoint.name} {shown(binding)}"
+        for endpoint in network.endpoints
+        for binding in endpoint.ports
+    )
+
+
+def replace(endpoint: Endpoint, text: str) -> None:
+    """Publish these and no others; what is published already isn't touched."""
+    _change(endpoint, values.several(text), whole=True)
+
+
+def add(endpoint: Endpoint, text: str) -> None:
+    """Publish these as well; `-8080:80` publishes one no longer."""
+    _change(endpoint, values.several(text), whole=False)
+
+
+def replace_all(network: Network, text: str) -> None:
+    """As `replace`, for every endpoint of a network."""
+    wanted = _by_endpoint(network, text)
+    for endpoint in network.endpoints:
+        _change(endpoint, wanted.get(endpoint.name, []), whole=True)
+
+
+def add_all(network: Network, text: str) -> None:
+    """As `add`, for endpoints of a network."""
+    wanted = _by_endpoint(network, text)
+    for endpoint in network.endpoints:
+        if endpoint.name in wanted:
+            _change(endpoint, wanted[endpoint.name], whole=False)
+
+
+def _by_endpoint(network: Network, text: str) -> dict[str, list[str]]:
+    names = {endpoint.name for endpoint in network.endpoints}
+    wanted: dict[str, list[str]] = {}
+    for item in values.several(text):
+        sign = "-" if item.startswith("-") else ""
+        name, _, spec = item.removeprefix("-").removeprefix("+").partition(" ")
+        if not spec.strip():
+            raise refuse(errno.EINVAL, f"{item!r} names no port; write `ENDPOINT 8080:80/tcp`")
+        if name not in names:
+            has = ", ".join(sorted(names)) or "none"
+            raise refuse(errno.ENOENT, f"no endpoint {name} is on the network; there are: {has}")
+        wanted.setdefault(name, []).append(sign + spec.strip())
+    return wanted
+
+
+def _change(endpoint: Endpoint, items: Iterable[str], *, whole: bool) -> None:
+    """Remove first, add then; what was removed is there again if the rest is refused."""
+    words = list(items)
+    off = [word.removeprefix("-") for word in words if word.startswith("-")]
+    on = [word.removeprefix("+") for word in words if not word.startswith("-")]
+    present = {shown(binding) for binding in endpoint.ports}
+    if whole:
+        off += sorted(present - set(on))
+    on = [word for word in on if word not in present]
+    if off:
+        endpoint.unpublish(*off)
+    try:
+        if on:
+            endpoint.publish(*on)
+    except CNMError:
+        if off:
+            with contextlib.suppress(CNMError):
+                endpoint.publish(*sorted(present - {shown(b) for b in endpoint.ports}))
+        raise
