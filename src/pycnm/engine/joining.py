@@ -313,10 +313,12 @@ def _address(
     return lease.address if lease is not None else None
 
 
-def insert(decision: Decision, row: NetworkRow, spec: EndpointSpec) -> int:
-    """Record a new endpoint, not joined yet; the row's number."""
+def insert(
+    decision: Decision, row: NetworkRow, spec: EndpointSpec, sandbox: int | None = None
+) -> int:
+    """Record a new endpoint, joined to a sandbox or not yet; the row's number."""
     try:
-        return decision.insert_endpoint(spec, row.number, None)
+        return decision.insert_endpoint(spec, row.number, sandbox)
     except sqlite3.IntegrityError as error:
         if "endpoints.mac" in str(error):
             raise AddressInUseError(
