@@ -256,11 +256,13 @@ def neighbours(
 
 
 def network_spec(reader: Reader, number: int) -> NetworkSpec:
-    """The specification in a row, pending or not."""
+    """The specification in a row, pending or not; that it is gone is damage."""
     row = reader.execute(
         f"SELECT {_COLUMNS} FROM networks WHERE number = ?",  # noqa: S608
         (number,),
     ).fetchone()
+    if row is None:
+        raise StoreError.damage("the record of an endpoint", f"there is no network {number}")
     return read(NetworkSpec, "networks", row)
 
 
