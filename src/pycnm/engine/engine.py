@@ -236,11 +236,9 @@ class Engine:
 
     def _restore(self, tx: Transaction, change: int) -> None:
         (before,) = tx.execute("SELECT before FROM changes WHERE id = ?", (change,)).fetchone()
-        for table, number, column, value in reversed(json.loads(before)):
-            if column not in _RESTORED.get(table, ()):
-                raise StoreError(f"change {change} records a column {table}.{column} it can't have")
+        for table, number, column, value in reversed(_columns_before(change, before)):
             if (table, column) == ("networks", "spec"):
-                self._restore_pools(tx, number, NetworkSpec.from_json(value))
+                self._restore_pools(tx, number, NetworkSpec.from_json(str(value)))
             tx.execute(
                 f"UPDATE {table} SET {column} = ? WHERE number = ?",  # noqa: S608 - checked above
                 (value, number),
@@ -373,6 +371,22 @@ def _begin(tx: Transaction, maker: int, verb: str, *, forward: bool) -> int:
         (maker, verb, int(forward)),
     )
     return int(cursor.lastrowid or 0)
+
+
+def _columns_before(change: int, text: str) -> list[tuple[str, int, str, str | int | None]]:
+    """Tables, rows and columns that a change changed, with what was there before.
+
+    Raises:
+        StoreError: the record of it is damaged.
+    """
+    try:
+        found = [(table, row, column, value) for table, row, column, value in json.loads(text)]
+        if all(column in _RESTORED[table] for table, _, column, _ in found):
+            return found
+        reason: object = f"it has columns that no change changes: {text:.200}"
+    except (ValueError, TypeError, KeyError) as error:
+        reason = repr(error)
+    raise StoreError.damage(f"the record of change {change}", reason)
 
 
 def _recorded(reader: sqlite3.Connection, column: str, change: int) -> list[Operation]:
