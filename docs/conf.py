@@ -30,6 +30,7 @@ default_role = "code"
 html_theme = "furo"
 html_title = f"pycnm {release}"
 myst_heading_anchors = 3
+myst_enable_extensions = ["deflist"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

@@ -173,6 +173,23 @@ class StoreError(CNMError):
     status = 500
     cni_code = 5
 
+    @staticmethod
+    def damage(
+        what: str, reason: object, database: object = "cnm.db, in the state directory,"
+    ) -> StoreError:
+        """The error for damage of the database that nothing can be set aside for.
+
+        Args:
+            what: what can't be read.
+            reason: what is wrong with it.
+            database: the file, as the message calls it.
+        """
+        return StoreError(
+            f"{what} is damaged ({reason}); nothing was changed. To go on, move {database} "
+            "away, with cnm.db-wal and cnm.db-shm beside it; then put a backup in its "
+            "place and let `cnm reconcile` follow, or make anew what it recorded"
+        )
+
 
 class PluginError(CNMError):
     """A driver or IPAM of somebody else broke the contract or didn't answer."""

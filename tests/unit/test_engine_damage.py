@@ -237,6 +237,40 @@ def test_a_damaged_port(directory, kernel):
         assert cnm.check() == []
 
 
+DAMAGE = {
+    "host": (
+        "UPDATE meta SET value = rtrim(value, '0123456789') || 'x' WHERE key = 'incarnation'",
+        (),
+    ),
+    "network": ("DELETE FROM networks WHERE name = 'net-one'", ()),
+    "quarantine": ("INSERT INTO quarantine VALUES (1, '', 'networks', '', '{')", ()),
+    "change": ("INSERT INTO changes VALUES (1, 0, 'connect', 0, ?)", ('[["networks",1]]',)),
+    "column": ("INSERT INTO changes VALUES (1, 0, '', 0, ?)", ('[["networks",1,"number",7]]',)),
+    "subnet": ("UPDATE subnets SET first = x'07' WHERE network = 4", ()),
+    "addresses": ("UPDATE address_run SET last = x'07' WHERE owner = 2", ()),
+    "pool": ("UPDATE pool_subnet SET first = x'07' WHERE id = 2", ()),
+    "version": ("UPDATE pool_subnet SET version = 5 WHERE id = 2", ()),
+    "cursor": ("UPDATE pool_subnet SET cursor = x'07' WHERE id = 2", ()),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damage_that_nothing_can_be_set_aside_for(directory, kernel, case):
+    statement, values = DAMAGE[case]
+    with contextlib.closing(sqlite3.connect(directory / "cnm.db")) as writer, writer:
+        writer.execute("PRAGMA ignore_check_constraints = ON")
+        assert writer.execute(statement, values).rowcount >= 1
+    with pytest.raises(StoreError) as caught, pycnm.Controller(directory, kernel=kernel) as cnm:
+        for trouble in cnm.troubles:
+            raise StoreError(trouble)
+        cnm.sandbox("box-one").inspect()
+        cnm.check()
+        cnm.create_network("net-three")
+        cnm.network("net-one").connect("box-two")
+    assert " is damaged (" in str(caught.value)
+    assert "move cnm.db, in the state directory, away" in str(caught.value)
+
+
 def test_an_operation_that_makes_no_sense(directory, kernel):
     """It can be read, but nothing can be done with it."""
     damage(

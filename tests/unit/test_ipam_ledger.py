@@ -14,7 +14,7 @@ from pycnm.errors import (
     StoreError,
 )
 from pycnm.ipam import DefaultIPAM, Ledger
-from pycnm.ipam.runs import LARGEST, encode
+from pycnm.ipam.runs import LARGEST, decode, encode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -245,3 +245,11 @@ def test_runs_at_both_ends_of_the_number_line() -> None:
     assert runs.run_up_to("x", 7) == (0, LARGEST)
     runs.remove("x", 0, LARGEST)
     assert runs.run_up_to("x", LARGEST) is None
+
+
+@pytest.mark.parametrize("blob", [None, 7, "ten dot zero....", b"", b"short", bytes(17)])
+def test_a_number_that_nobody_wrote(blob: object) -> None:
+    """A bit that was flipped makes another type of a column, too, whatever the schema says."""
+    assert decode(encode(LARGEST)) == LARGEST
+    with pytest.raises(StoreError, match=r"the record of what is taken is damaged .* is no number"):
+        decode(blob)

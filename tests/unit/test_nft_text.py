@@ -11,10 +11,10 @@ from netaddr import EUI, IPAddress, IPNetwork
 from pycnm.errors import InvalidArgumentError
 from pycnm.kernel import nfexpressions, nfnetlink
 from pycnm.nft import ruleset, statements, words
-from pycnm.nft.guard import link_local
 from pycnm.nft.objects import Chain, Element, Rule, Set, Table
 from pycnm.nft.statements import ACCEPT, DROP, Counter, Lookup, Match, Selector, goto, jump
 from pycnm.nft.words import EtherType, NetworkProtocol, Protocol
+from pycnm.spec.macs import link_local
 
 MAC = "02:42:0a:14:1e:02"
 SELECTORS = [each for each in vars(statements).values() if isinstance(each, Selector)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from pycnm.errors import InvalidArgumentError, OutOfSubnetError
-from pycnm.spec import addresses
+from pycnm.spec import addresses, macs
 
 
 class Unprintable:
@@ -348,7 +348,7 @@ def test_aux_addresses_no_network_can_have(value, subnets, message):
      EUI("02-42-ac-11-00-02")],
 )  # fmt: skip
 def test_mac_addresses(value):
-    result = addresses.mac(value)
+    result = macs.mac(value)
     assert type(result) is EUI
     assert str(result) == "02:42:ac:11:00:02"
 
@@ -365,7 +365,7 @@ def test_mac_addresses(value):
 )  # fmt: skip
 def test_mac_addresses_no_interface_can_have(value):
     with refused("^invalid MAC address: .*; it should be .* such as 02:42:0a:14:1e:04$"):
-        addresses.mac(value)
+        macs.mac(value)
 
 
 @pytest.mark.parametrize(
@@ -374,26 +374,26 @@ def test_mac_addresses_no_interface_can_have(value):
      ("fd00::2", "02:42:88:64:36:cd")],
 )  # fmt: skip
 def test_a_mac_address_follows_from_the_ip_address(address, mac):
-    result = addresses.mac_for(IPAddress(address))
+    result = macs.mac_for(IPAddress(address))
     assert str(result) == mac
-    assert addresses.mac(result) == result
+    assert macs.mac(result) == result
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_neighbours_never_share_a_mac_address(prefix, one, other):
-    macs = {addresses.mac_for(IPAddress(prefix << 64 | host, 6)) for host in (one, other)}
-    assert len(macs) == len({one, other})
+    found = {macs.mac_for(IPAddress(prefix << 64 | host, 6)) for host in (one, other)}
+    assert len(found) == len({one, other})
 
 
 @given(st.integers(1, 2**48 - 1))
 def test_a_link_local_address_is_the_one_of_netaddr(number):
     mac = EUI(number, 48)
-    assert addresses.link_local(mac) == mac.ipv6_link_local()
+    assert macs.link_local(mac) == mac.ipv6_link_local()
 
 
 def test_a_link_local_address_is_the_kernels():
     # From `ip address show` in the notes: link/ether 4e:73:ca:1f:f3:86.
-    result = addresses.link_local(addresses.mac("4e:73:ca:1f:f3:86"))
+    result = macs.link_local(macs.mac("4e:73:ca:1f:f3:86"))
     assert str(result) == "fe80::4c73:caff:fe1f:f386"
 
 
@@ -418,8 +418,8 @@ def test_what_is_taken_as_a_subnet_comes_back_and_all_else_is_refused(value, uns
 
 @given(ANYTHING | st.text(alphabet="0123456789abcdefABCDEF:-.", min_size=12, max_size=17))
 def test_what_is_taken_as_a_mac_address_comes_back_and_all_else_is_refused(value):
-    result = outcome(addresses.mac, value)
-    assert result is None or addresses.mac(str(result)) == result
+    result = outcome(macs.mac, value)
+    assert result is None or macs.mac(str(result)) == result
 
 
 @given(ANYTHING, st.dictionaries(st.text() | st.integers(), ANYTHING))

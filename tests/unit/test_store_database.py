@@ -212,6 +212,43 @@ def test_garbage(recorded, tmp_path, data):
     assert "move it away" in str(error)
 
 
+def test_damage_in_the_schema(recorded, tmp_path):
+    """No table can be read, so nothing can be set aside."""
+    data = (recorded[0] / "cnm.db").read_bytes()
+    text = b"CREATE TABLE networks ("
+    assert data.count(text) == 1
+    directory, kernel = copy(
+        recorded, tmp_path / "copy", data.replace(text, b"CREATE TALBE networks (")
+    )
+    error = use(directory, kernel)
+    assert isinstance(error, StoreError)
+    assert str(error) == (
+        f'{directory / "cnm.db"} is damaged (malformed database schema (networks) - near "TALBE": '
+        "syntax error); nothing was changed. To go on, move it away, with cnm.db-wal and "
+        "cnm.db-shm beside it; then put a backup in its place and let `cnm reconcile` follow, "
+        "or make anew what it recorded"
+    )
+    # As it says.
+    for name in ("cnm.db", "cnm.db-wal", "cnm.db-shm"):
+        (directory / name).unlink(missing_ok=True)
+    (directory / "cnm.db").write_bytes(data)
+    with pycnm.Controller(directory, kernel=kernel) as cnm:
+        cnm.reconcile()
+        assert cnm.check() == []
+        assert [net.name for net in cnm.networks(type="custom")] == ["front"]
+
+
+def test_a_full_disk_is_no_damage(tmp_path, database):
+    with database.write() as tx:
+        (pages,) = tx.execute("PRAGMA page_count").fetchone()
+    with pytest.raises(StoreError) as caught, database.write() as tx:
+        tx.execute(f"PRAGMA max_page_count = {pages}")
+        for number in range(10000):
+            tx.execute("INSERT INTO things VALUES (?)", (f"{number:0100}",))
+    assert "database or disk is full; nothing was changed. Free space if" in str(caught.value)
+    assert "damaged" not in str(caught.value)
+
+
 def test_truncated_anywhere(recorded, tmp_path):
     """It opens, or says what to do; it never panics."""
     data = (recorded[0] / "cnm.db").read_bytes()

@@ -6,6 +6,7 @@ import array
 import errno
 import socket
 import struct
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 _SO_ATTACH_FILTER = 26
@@ -91,6 +92,8 @@ class Port(NamedTuple):
         return holder
 
 
+# A request for many ports names one or two addresses.
+@lru_cache(maxsize=256)
 def _canonical(address: str) -> str:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:

@@ -7,6 +7,7 @@ installed and not used costs nothing and can break nothing.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from functools import lru_cache
 
 from pycnm.drivers.base import Driver
@@ -42,6 +43,23 @@ def driver_class(name: str) -> type[Driver]:
     if not (isinstance(found, type) and issubclass(found, Driver)):
         raise PluginError(f"what is registered as driver {name!r} is no subclass of pycnm.Driver")
     return found
+
+
+def driver_with(name: str, options: tuple[tuple[str, str], ...]) -> Driver:
+    """A driver with options under Docker's names.
+
+    Raises:
+        CNMError: no driver has that name, or it can't have these options.
+    """
+    return _made(driver_class(name).from_options, options)
+
+
+# Drivers are frozen, and asked for far more often than networks are made.
+@lru_cache(maxsize=1024)
+def _made(
+    from_options: Callable[[dict[str, str]], Driver], options: tuple[tuple[str, str], ...]
+) -> Driver:
+    return from_options(dict(options))
 
 
 @lru_cache(maxsize=32)

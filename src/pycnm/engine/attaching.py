@@ -137,21 +137,20 @@ def connect(engine: Engine, network: str, sandbox: str, request: EndpointRequest
             refuse_mismatch(decision.tx, row, into)
             waiting = records.endpoint_named(decision.tx, net, request.name or into.spec.name)
             if waiting is not None and waiting.spec.kept:
-                endpoint = (revived(waiting.spec, request), waiting.number)
+                spec, number = revived(waiting.spec, request), waiting.number
             else:
-                spec = specify(engine, decision, row, request, into.spec.name)
-                endpoint = (spec, insert(decision, row, spec))
+                spec, number = specify(engine, decision, row, request, into.spec.name), None
             _join(
                 engine,
                 decision,
                 row,
                 into=into,
-                endpoint=endpoint,
+                endpoint=(spec, number),
                 request=request,
                 facts=facts,
                 avoid=avoid,
             )
-            return endpoint[0].id
+            return spec.id
 
         return attempt(engine, "connect", net, box, decide)
 
@@ -330,12 +329,15 @@ def _join(
     row: NetworkRow,
     *,
     into: SandboxRow,
-    endpoint: tuple[EndpointSpec, int],
+    endpoint: tuple[EndpointSpec, int | None],
     request: EndpointRequest,
     facts: HostFacts | None,
     avoid: Sequence[int],
 ) -> None:
-    """Give an endpoint its interface, its ports, and the sandbox its routes."""
+    """Give an endpoint its interface, its ports, and the sandbox its routes.
+
+    One without a number is recorded here, for the first time.
+    """
     spec, number = endpoint
     driver = engine.driver(row.spec)
     before = use_of(decision, row.number)
@@ -347,14 +349,17 @@ def _join(
         publish=(),
         kept=False,
     )
-    decision.update(
-        ENDPOINTS,
-        number,
-        sandbox=into.number,
-        interface=spec.interface,
-        host_interface=spec.host_interface,
-        spec=spec.to_json(),
-    )
+    if number is None:
+        number = insert(decision, row, spec, into.number)
+    else:
+        decision.update(
+            ENDPOINTS,
+            number,
+            sandbox=into.number,
+            interface=spec.interface,
+            host_interface=spec.host_interface,
+            spec=spec.to_json(),
+        )
     bindings: list[PortBinding] = []
     if request.publish:
         chooser = publishing.Chooser(decision.tx, engine.kernel.facts, avoid)

@@ -18,6 +18,7 @@ from pycnm.store.database import Transaction
 from pycnm.store.locks import Held, Lock
 
 NETWORKS, SANDBOXES, ENDPOINTS = "networks", "sandboxes", "endpoints"
+PORTS, OPERATIONS = "ports", "operations"
 
 
 class Decision:
@@ -27,12 +28,14 @@ class Decision:
         tx: the transaction.
         change: the number of the change in the table of that name.
         held: the locks; a new object's is added to them.
+        tables: those that have rows which come or go with the change.
     """
 
     def __init__(self, tx: Transaction, change: int, held: Held) -> None:
         self.tx = tx
         self.change = change
         self.held = held
+        self.tables: set[str] = set()
         self._do: list[Operation] = []
         self._dropped: list[Operation] = []
         self._before: list[tuple[str, int, str, str | int | None]] = []
@@ -52,6 +55,7 @@ class Decision:
     def add(self, owner: str, operations: Iterable[Operation]) -> None:
         """Have `operations` done, and record them for `owner`."""
         new = list(operations)
+        self.tables.add(OPERATIONS)
         self.tx.executemany(
             "INSERT INTO operations (owner, arriving, body) VALUES (?, ?, ?)",
             [(owner, self.change, operation.to_json()) for operation in new],
@@ -85,6 +89,7 @@ class Decision:
 
     def _leave(self, numbers: Iterable[int], operations: Iterable[Operation]) -> None:
         """Have operations undone; `numbers` are those of their rows."""
+        self.tables.add(OPERATIONS)
         self.tx.executemany(
             "UPDATE operations SET leaving = ? WHERE number = ?",
             [(self.change, number) for number in numbers],
@@ -96,6 +101,7 @@ class Decision:
     def insert_network(self, spec: NetworkSpec, driver: Driver) -> int:
         """Record a new network; the row's number."""
         number = self._insert(
+            NETWORKS,
             "INSERT INTO networks (id, name, driver, device, spec, arriving) "
             "VALUES (?, ?, ?, ?, ?, ?)",
             (spec.id, spec.name, spec.driver, driver.device(spec), spec.to_json(), self.change),
@@ -108,6 +114,7 @@ class Decision:
     def insert_sandbox(self, spec: SandboxSpec) -> int:
         """Record a new sandbox; the row's number."""
         number = self._insert(
+            SANDBOXES,
             "INSERT INTO sandboxes (id, name, key, spec, arriving) VALUES (?, ?, ?, ?, ?)",
             (spec.id, spec.name, spec.key, spec.to_json(), self.change),
         )
@@ -118,6 +125,7 @@ class Decision:
         """Record a new endpoint; the row's number."""
         mac = None if spec.mac is None else str(spec.mac)
         return self._insert(
+            ENDPOINTS,
             "INSERT INTO endpoints (id, name, network, sandbox, interface, host_interface, mac, "
             "spec, arriving) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -139,6 +147,7 @@ class Decision:
         Raises:
             sqlite3.IntegrityError: one is taken.
         """
+        self.tables.add(PORTS)
         self.tx.executemany(
             "INSERT INTO ports (protocol, address, port, endpoint, network, target, target_port, "
             "arriving) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -159,13 +168,17 @@ class Decision:
 
     def leave_ports(self, bindings: Iterable[PortBinding]) -> None:
         """Have published ports forgotten when the change is settled."""
-        self.tx.executemany(
-            "UPDATE ports SET leaving = ? WHERE protocol = ? AND address = ? AND port = ?",
-            [(self.change, b.protocol, str(b.host_address), b.host_port) for b in bindings],
-        )
+        rows = [(self.change, b.protocol, str(b.host_address), b.host_port) for b in bindings]
+        if rows:
+            self.tables.add(PORTS)
+            self.tx.executemany(
+                "UPDATE ports SET leaving = ? WHERE protocol = ? AND address = ? AND port = ?",
+                rows,
+            )
 
     def leave(self, table: str, number: int) -> None:
         """Have a row deleted when the change is settled."""
+        self.tables.add(table)
         self.tx.execute(
             f"UPDATE {table} SET leaving = ? WHERE number = ?",  # noqa: S608 - a constant
             (self.change, number),
@@ -188,7 +201,8 @@ class Decision:
             (json.dumps(self._before), self.change),
         )
 
-    def _insert(self, statement: str, values: tuple[object, ...]) -> int:
+    def _insert(self, table: str, statement: str, values: tuple[object, ...]) -> int:
+        self.tables.add(table)
         return int(self.tx.execute(statement, values).lastrowid or 0)
 
 

@@ -11,11 +11,11 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pycnm.drivers.registry import driver_class, ipam_class
+from pycnm.drivers.registry import driver_with, ipam_class
 from pycnm.engine import quarantine, records
 from pycnm.engine.decision import Decision
 from pycnm.errors import CNMError, InUseError, StoreError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MIGRATIONS = (Ledger.SCHEMA + TABLES,)
+_PENDING = ("operations", "ports", "endpoints", "sandboxes", "networks")
 _RESTORED = {
     "networks": {"name", "spec", "needs", "driver", "device"},
     "sandboxes": {"name", "spec", "used"},
@@ -87,7 +88,7 @@ class Engine:
 
     def driver(self, network: NetworkSpec) -> Driver:
         """The driver of a network, with its options."""
-        return driver_class(network.driver).from_options(dict(network.options))
+        return driver_with(network.driver, network.options)
 
     def ipam(self, name: str, tx: Transaction) -> IPAM:
         """The IPAM of that name, its books in `tx` if they are ours."""
@@ -176,7 +177,7 @@ class Engine:
             result = decide(decision)
             undo, do = decision.undo, decision.do
             if not undo and not do:
-                self.settle(tx, decision.change, done=True)
+                self.settle(tx, decision.change, done=True, tables=decision.tables)
                 return result
         try:
             if forward:
@@ -188,7 +189,7 @@ class Engine:
             raise
         try:
             with self.db.write() as tx:
-                self.settle(tx, decision.change, done=True)
+                self.settle(tx, decision.change, done=True, tables=decision.tables)
         except BaseException as error:
             if not forward:
                 self._take_it_back(undo, do, error)
@@ -216,24 +217,28 @@ class Engine:
         except CNMError as trouble:
             error.add_note(f"and the kernel could not be made as it was: {trouble}")
 
-    def settle(self, tx: Transaction, change: int, *, done: bool) -> None:
-        """Make what was pending final: done, or as if it had never been."""
+    def settle(
+        self, tx: Transaction, change: int, *, done: bool, tables: Container[str] = _PENDING
+    ) -> None:
+        """Make what was pending final: done, or as if it had never been.
+
+        Args:
+            tables: those that may have rows of this change.
+        """
         stays, goes = ("arriving", "leaving") if done else ("leaving", "arriving")
         if not done:
             self._restore(tx, change)
         self._release(tx, goes, change)
-        for table in ("operations", "ports", "endpoints", "sandboxes", "networks"):
+        for table in (table for table in _PENDING if table in tables):
             tx.execute(f"DELETE FROM {table} WHERE {goes} = ?", (change,))  # noqa: S608
             tx.execute(f"UPDATE {table} SET {stays} = NULL WHERE {stays} = ?", (change,))  # noqa: S608
         tx.execute("DELETE FROM changes WHERE id = ?", (change,))
 
     def _restore(self, tx: Transaction, change: int) -> None:
         (before,) = tx.execute("SELECT before FROM changes WHERE id = ?", (change,)).fetchone()
-        for table, number, column, value in reversed(json.loads(before)):
-            if column not in _RESTORED.get(table, ()):
-                raise StoreError(f"change {change} records a column {table}.{column} it can't have")
+        for table, number, column, value in reversed(_columns_before(change, before)):
             if (table, column) == ("networks", "spec"):
-                self._restore_pools(tx, number, NetworkSpec.from_json(value))
+                self._restore_pools(tx, number, NetworkSpec.from_json(str(value)))
             tx.execute(
                 f"UPDATE {table} SET {column} = ? WHERE number = ?",  # noqa: S608 - checked above
                 (value, number),
@@ -366,6 +371,22 @@ def _begin(tx: Transaction, maker: int, verb: str, *, forward: bool) -> int:
         (maker, verb, int(forward)),
     )
     return int(cursor.lastrowid or 0)
+
+
+def _columns_before(change: int, text: str) -> list[tuple[str, int, str, str | int | None]]:
+    """Tables, rows and columns that a change changed, with what was there before.
+
+    Raises:
+        StoreError: the record of it is damaged.
+    """
+    try:
+        found = [(table, row, column, value) for table, row, column, value in json.loads(text)]
+        if all(column in _RESTORED[table] for table, _, column, _ in found):
+            return found
+        reason: object = f"it has columns that no change changes: {text:.200}"
+    except (ValueError, TypeError, KeyError) as error:
+        reason = repr(error)
+    raise StoreError.damage(f"the record of change {change}", reason)
 
 
 def _recorded(reader: sqlite3.Connection, column: str, change: int) -> list[Operation]:

@@ -22,7 +22,7 @@ from pycnm.errors import (
     NotSupportedError,
 )
 from pycnm.ipam.base import ENDPOINT_NAME
-from pycnm.spec import addresses, names
+from pycnm.spec import addresses, macs, names
 from pycnm.spec.names import new_id
 from pycnm.spec.objects import EndpointSpec
 from pycnm.spec.ports import PortSpec, port_specs
@@ -92,7 +92,7 @@ def endpoint_request(
         name="" if name is None else names.object_name(name, "endpoint"),
         ip=None if ip is None else addresses.address(ip, "IPv4 address", version=4),
         ip6=None if ip6 is None else addresses.address(ip6, "IPv6 address", version=6),
-        mac=None if mac is None else addresses.mac(mac),
+        mac=None if mac is None else macs.mac(mac),
         aliases=tuple(names.domain_name(item) for item in _list(aliases, "aliases")),
         publish=port_specs(publish),
         interface="" if inside is None else names.interface_name(inside),
@@ -255,7 +255,7 @@ def specify(
     mac: EUI | None = request.mac
     first = ip or ip6
     if mac is None and first is not None:
-        mac = addresses.mac_for(first.ip)
+        mac = macs.mac_for(first.ip)
     return EndpointSpec(
         id=_new_id(decision.tx),
         name=name,
@@ -313,10 +313,12 @@ def _address(
     return lease.address if lease is not None else None
 
 
-def insert(decision: Decision, row: NetworkRow, spec: EndpointSpec) -> int:
-    """Record a new endpoint, not joined yet; the row's number."""
+def insert(
+    decision: Decision, row: NetworkRow, spec: EndpointSpec, sandbox: int | None = None
+) -> int:
+    """Record a new endpoint, joined to a sandbox or not yet; the row's number."""
     try:
-        return decision.insert_endpoint(spec, row.number, None)
+        return decision.insert_endpoint(spec, row.number, sandbox)
     except sqlite3.IntegrityError as error:
         if "endpoints.mac" in str(error):
             raise AddressInUseError(

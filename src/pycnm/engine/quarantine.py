@@ -84,7 +84,10 @@ def forget(tx: Transaction) -> None:
 
 def _rows(reader: Reader) -> list[tuple[str, str, dict[str, Any]]]:
     rows = reader.execute("SELECT origin, reason, content FROM quarantine ORDER BY number")
-    return [(origin, reason, json.loads(content)) for origin, reason, content in rows]
+    try:
+        return [(origin, reason, json.loads(content)) for origin, reason, content in rows]
+    except (ValueError, TypeError) as error:
+        raise StoreError.damage("the record of what was set aside", error) from error
 
 
 def _damaged(reader: Reader) -> list[tuple[str, str, tuple[Any, ...], str]]:

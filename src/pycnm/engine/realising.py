@@ -12,6 +12,7 @@ from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.records import NetworkRow
 from pycnm.ipam.base import ADDRESS_TYPE, GATEWAY
+from pycnm.ipam.runs import decode
 from pycnm.plan.host import HostFacts
 from pycnm.plan.links import Sysctl
 from pycnm.plan.operation import Operation, Plan
@@ -121,7 +122,7 @@ def to_keep_off(reader: records.Reader, facts: HostFacts) -> list[IPNetwork]:
     Our own networks have routes as well; IPAM knows them already.
     """
     rows = reader.execute("SELECT first, last FROM subnets WHERE version = 4")
-    ours = {(int.from_bytes(first, "big"), int.from_bytes(last, "big")) for first, last in rows}
+    ours = {(decode(first), decode(last)) for first, last in rows}
     foreign = [route for route in facts.routes if (route.first, route.last) not in ours]
     return [*(route.network() for route in foreign), *facts.nameservers]
 

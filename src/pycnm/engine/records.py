@@ -265,11 +265,13 @@ def own_subnets(tx: Reader, number: int, subnets: Iterable[IPNetwork]) -> None:
 
 
 def network_spec(reader: Reader, number: int) -> NetworkSpec:
-    """The specification in a row, pending or not."""
+    """The specification in a row, pending or not; that it is gone is damage."""
     row = reader.execute(
         f"SELECT {_COLUMNS} FROM networks WHERE number = ?",  # noqa: S608
         (number,),
     ).fetchone()
+    if row is None:
+        raise StoreError.damage("the record of an endpoint", f"there is no network {number}")
     return read(NetworkSpec, "networks", row)
 
 

@@ -11,7 +11,7 @@ from pycnm.engine import quarantine, records
 from pycnm.engine.engine import Engine
 from pycnm.engine.mending import mend
 from pycnm.engine.realising import adapt_forwarding, overtaken
-from pycnm.errors import CleanupError, InUseError
+from pycnm.errors import CleanupError, InUseError, StoreError
 from pycnm.kernel import netns
 from pycnm.plan.operation import Operation
 from pycnm.spec.objects import EndpointSpec
@@ -67,6 +67,8 @@ def _living(known: str, present: str) -> str | None:
     if boot != present.partition(" ")[0]:
         return None
     device, _, inode = identity.partition(":")
+    if not (device.isdecimal() and inode.isdecimal()):
+        raise StoreError.damage("the record of the host", f"{known!r} is none")
     return netns.somewhere((int(device), int(inode)))
 
 

@@ -7,18 +7,18 @@ recorded and `pools` for where automatic subnets come from.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, ClassVar, Final, TypeGuard
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from pycnm.errors import (
     AddressInUseError,
     InvalidArgumentError,
     NotFoundError,
-    OutOfSubnetError,
     PoolExhaustedError,
     PoolOverlapError,
 )
 from pycnm.ipam import base, pools
-from pycnm.ipam.blocks import IPV4, IPV6, WIDTH, Block, Version, parse_cidr, shown, text
+from pycnm.ipam.arguments import address_in, dynamic_range, flag, is_text
+from pycnm.ipam.blocks import IPV4, IPV6, Block, Version, parse_cidr, shown, text
 from pycnm.ipam.ledger import HeldPool, Ledger, space_key
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class DefaultIPAM(base.IPAM):
             base.GLOBAL: pools.predefined(_or(global_pools, pools.GLOBAL_POOLS), "global_pools"),
         }
         self._reserved = pools.networks(reserved, "reserved")
-        if not _is_text(host_id):
+        if not is_text(host_id):
             raise InvalidArgumentError(f"host_id must be text, not {shown(host_id)}")
         self._host_id = host_id
         self._ledger = _checked(Ledger() if ledger is None else ledger)
@@ -119,7 +119,7 @@ class DefaultIPAM(base.IPAM):
             raise InvalidArgumentError(f"an IPv6 pool was asked for, but {shown(pool)} is IPv4")
         if address:
             subnet = Block.around(version, address, prefix)
-            dynamic = None if subpool is None else _range(subnet, subpool)
+            dynamic = None if subpool is None else dynamic_range(subnet, subpool)
             return self._named(space, subnet, dynamic)
         if subpool is not None:
             raise InvalidArgumentError(
@@ -161,7 +161,7 @@ class DefaultIPAM(base.IPAM):
             PoolExhaustedError: no address is free.
         """
         options = base.checked_options(options, "options of an address", _ADDRESS_OPTIONS)
-        serial = _flag(options, base.SERIAL)
+        serial = flag(options, base.SERIAL)
         if options.get(base.ADDRESS_TYPE, base.GATEWAY) != base.GATEWAY:
             raise InvalidArgumentError(
                 f"{base.ADDRESS_TYPE} must be {base.GATEWAY}, "
@@ -172,7 +172,7 @@ class DefaultIPAM(base.IPAM):
             if address is None:
                 given = self._choose(pool, serial=serial)
             else:
-                given = self._take(pool, _address(pool, address))
+                given = self._take(pool, address_in(pool.subnet, address))
         return base.AddressLease(pool.subnet.network(given))
 
     def release_address(self, pool_id: str, address: str | IPAddress | IPNetwork) -> None:
@@ -185,7 +185,7 @@ class DefaultIPAM(base.IPAM):
         """
         with self._ledger.change():
             pool = self._held(pool_id)
-            value = _address(pool, address)
+            value = address_in(pool.subnet, address)
             if value not in pool.subnet.reserved():
                 self._ledger.addresses.remove(pool.key, value, value)
 
@@ -223,7 +223,7 @@ class DefaultIPAM(base.IPAM):
             )
 
     def _held(self, pool_id: object) -> HeldPool:
-        pool = self._ledger.pool(pool_id) if _is_text(pool_id) else None
+        pool = self._ledger.pool(pool_id) if is_text(pool_id) else None
         if pool is None:
             self._check_id(pool_id)
             raise NotFoundError(
@@ -329,55 +329,10 @@ def _or(given: object, otherwise: object) -> object:
     return otherwise if given is None else given
 
 
-def _is_text(value: object) -> TypeGuard[str]:
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return False
-    return True
-
-
 def _checked(ledger: object) -> Ledger:
     if not isinstance(ledger, Ledger):
         raise InvalidArgumentError(f"a ledger must be a pycnm.ipam.Ledger, not {shown(ledger)}")
     return ledger
-
-
-def _flag(options: Mapping[str, str], key: str) -> bool:
-    value = options.get(key, "false")
-    if value not in ("true", "false"):
-        raise InvalidArgumentError(f"{key} must be true or false, not {shown(value)}")
-    return value == "true"
-
-
-def _range(subnet: Block, value: object) -> Block:
-    dynamic = Block.around(*parse_cidr(value, "an ip-range"))
-    if dynamic.covers(subnet):  # networks stored by old Docker versions have such
-        return subnet
-    if not subnet.covers(dynamic):
-        raise InvalidArgumentError(
-            f"the ip-range {dynamic} does not lie in the subnet {subnet}; choose one that does"
-        )
-    return dynamic
-
-
-def _address(pool: HeldPool, value: object) -> int:
-    version, address, prefix = parse_cidr(value, "an address", bare=True)
-    subnet = pool.subnet
-    if not subnet.has(version, address):
-        raise OutOfSubnetError(
-            f"requested address is out of range: {text(version, address)} does not lie in "
-            f"{subnet}; choose one from {text(subnet.version, subnet.first)} to "
-            f"{text(subnet.version, subnet.last)}"
-        )
-    if prefix not in (subnet.prefix, WIDTH[version]):
-        raise InvalidArgumentError(
-            f"{text(version, address)} has the prefix length /{prefix}, but its subnet is "
-            f"{subnet}; leave the prefix length out"
-        )
-    return address
 
 
 def _overlap(subnet: Block, others: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pycnm.errors import InvalidArgumentError, StoreError
 from pycnm.ipam.blocks import Block, Version, shown
-from pycnm.ipam.runs import Runs, encode
+from pycnm.ipam.runs import Runs, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +139,7 @@ CREATE TABLE address_run (
         key, space, version, first, prefix, cursor, range_first, range_prefix = row
         subnet = _block(version, first, prefix)
         dynamic = _block(version, range_first, range_prefix)
-        last_given = None if cursor is None else int.from_bytes(cursor)
+        last_given = None if cursor is None else decode(cursor)
         return HeldPool(pool_id, key, space, subnet, dynamic, last_given)
 
     def pool_ids(self) -> list[str]:
@@ -238,6 +238,6 @@ def _subnet(row: tuple[int, Version, bytes, int]) -> tuple[int, Block]:
 
 def _block(version: Version, first: bytes, prefix: int) -> Block:
     try:
-        return Block(version, int.from_bytes(first), prefix)
-    except InvalidArgumentError as error:
-        raise StoreError(f"the record of a pool is damaged: {error}") from error
+        return Block(version, decode(first), prefix)
+    except (InvalidArgumentError, KeyError, TypeError) as error:
+        raise StoreError.damage("the record of a pool", error) from error

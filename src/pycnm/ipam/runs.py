@@ -11,16 +11,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pycnm.errors import StoreError
+
 if TYPE_CHECKING:
     import sqlite3
 
 LARGEST: Final = (1 << 128) - 1
 """The largest number a set holds."""
+_BYTES: Final = 16
 
 
 def encode(number: int) -> bytes:
     """The number as a blob; blobs sort as their numbers do."""
-    return number.to_bytes(16)
+    return number.to_bytes(_BYTES)
+
+
+def decode(blob: object) -> int:
+    """The number that a blob stands for.
+
+    Raises:
+        StoreError: `encode` wrote no such blob.
+    """
+    if not isinstance(blob, bytes) or len(blob) != _BYTES:
+        raise StoreError.damage("the record of what is taken", f"{blob!r:.60} is no number")
+    return int.from_bytes(blob)
 
 
 class Runs:
@@ -49,7 +63,7 @@ class Runs:
     def run_up_to(self, owner: int | str, number: int) -> tuple[int, int] | None:
         """The last run that starts at or before the number."""
         row = self._connection.execute(self._up_to, (owner, encode(number))).fetchone()
-        return (int.from_bytes(row[0]), int.from_bytes(row[1])) if row else None
+        return (decode(row[0]), decode(row[1])) if row else None
 
     def has(self, owner: int | str, number: int) -> bool:
         """Whether the number is in the set."""
@@ -72,7 +86,7 @@ class Runs:
         total = 0 if end is None else min(end, last) - first + 1
         rows = self._connection.execute(self._between, (owner, encode(first), encode(last)))
         for start, stop in rows:
-            total += min(int.from_bytes(stop), last) - int.from_bytes(start) + 1
+            total += min(decode(stop), last) - decode(start) + 1
         return total
 
     def add(self, owner: int | str, first: int, last: int) -> None:

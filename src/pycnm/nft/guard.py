@@ -38,6 +38,7 @@ from pycnm.nft.statements import (
     Statement,
 )
 from pycnm.nft.words import EtherType, ICMPv6, Protocol, read_address, read_mac
+from pycnm.spec.macs import link_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,13 +131,6 @@ def guard(
         own6.append(link_local(own))
     bodies = _bodies(own, own4, own6)
     return place, chain, *(Rule(FAMILY, place.name, port, body) for body in bodies)
-
-
-def link_local(mac: EUI) -> IPAddress:
-    """The IPv6 link-local address that the kernel makes of a MAC address (RFC 4291, EUI-64)."""
-    bits = int(mac)
-    upper, lower = bits >> 24, bits & 0xFFFFFF
-    return IPAddress(0xFE80 << 112 | (upper ^ 0x020000) << 40 | 0xFFFE << 24 | lower, 6)
 
 
 def _bodies(

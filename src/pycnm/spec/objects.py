@@ -50,10 +50,13 @@ def _eui(value: str | EUI | None) -> EUI | None:
     return EUI(value, dialect=mac_unix_expanded)
 
 
-def _plain(_instance: object, _field: object, value: Any) -> Any:
+def _plain(value: object) -> object:
+    """What stands for `value` in JSON."""
     if isinstance(value, (IPAddress, IPNetwork, EUI)):
         return str(value)
-    return value
+    if isinstance(value, Recorded):
+        return {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
+    raise TypeError(value)
 
 
 @attrs.frozen
@@ -62,8 +65,7 @@ class Recorded:
 
     def to_json(self) -> str:
         """A text that `from_json` turns into an equal value."""
-        plain = attrs.asdict(self, value_serializer=_plain)
-        return json.dumps(plain, separators=(",", ":"))
+        return _ENCODER.encode(self)
 
     @classmethod
     @lru_cache(maxsize=4096)
@@ -82,6 +84,9 @@ class Recorded:
             raise StoreError(
                 f"the record of a {cls.__name__} can't be read ({error}): {str(text)[:200]!r}"
             ) from error
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)
 
 
 @attrs.frozen

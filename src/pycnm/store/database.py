@@ -19,6 +19,10 @@ Transaction: TypeAlias = sqlite3.Connection
 
 # Of a damaged file, SQLite quotes in its errors what is no UTF-8.
 _DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
+_DAMAGED = frozenset(
+    (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
+)
+"""Codes of SQLite for it; the last one is that of a table which isn't there."""
 _BUSY = 30.0
 _IDLE = 4
 
@@ -170,9 +174,12 @@ class Database:
                 f"{self.path} can't be opened ({error}); run as root, "
                 "or name another state directory"
             )
+        code = getattr(error, "sqlite_errorcode", None)
+        if isinstance(error, UnicodeDecodeError) or (code is not None and code & 0xFF in _DAMAGED):
+            return StoreError.damage(str(self.path), error, "it")
         return StoreError(
-            f"{self.path}: {error}; nothing was changed. Free space if the disk is full; if the "
-            "file is damaged, move it away, and make anew what it recorded"
+            f"{self.path}: {error}; nothing was changed. Free space if its disk is full, "
+            "and try again"
         )
 
 
