@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         return mounting.in_background(mountpoint, chosen)
     except CNMError as error:
-        print(f"cnmfs: {error}", file=sys.stderr)
+        sys.stderr.write(f"cnmfs: {error}\n")
         return 1
 
 

@@ -122,6 +122,7 @@ class _Follower:
         return self._following.read(size, offset)
 
     def write(self, data: bytes, offset: int) -> int:
+        del data, offset
         raise refuse(errno.EACCES, "this file can only be read")
 
     def truncate(self) -> None:

@@ -201,7 +201,7 @@ class Filesystem:
         self._do("rmdir", path, work)
 
     def unlink(self, path: str) -> None:
-        """unlink(2)."""
+        """Remove a file or a link, as unlink(2)."""
 
         def work() -> None:
             node = self._look(path)
@@ -227,7 +227,7 @@ class Filesystem:
         self._do("symlink", path, work)
 
     def rename(self, old: str, new: str) -> None:
-        """rename(2)."""
+        """Give another name, as rename(2)."""
 
         def work() -> None:
             self._look(old)
@@ -298,7 +298,7 @@ class Filesystem:
         return number
 
     def _do(self, what: str, path: str, work: Callable[[], T], *, changes: bool = True) -> T:
-        """What `work` returns; every failure as an OSError, and noted if somebody meant a change."""
+        """What `work` returns; a failure as an OSError, noted if somebody meant a change."""
         shown = path.strip("/") or "/"
         try:
             result = work()
@@ -306,7 +306,7 @@ class Filesystem:
             code, words = error.errno or errno.EIO, "; ".join([str(error), *_notes(error)])
         except OSError as error:
             code, words = error.errno or errno.EIO, error.strerror or str(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - no error of ours may end the mount
             _log.exception("%s %s", what, shown)
             code, words = errno.EIO, f"a mistake of cnmfs itself: {error!r}"
         else:

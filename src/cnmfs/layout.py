@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable
 from importlib import resources
@@ -116,11 +117,11 @@ T = TypeVar("T", pycnm.Network, pycnm.Sandbox)
 
 def _named(find: Callable[[str], T], name: str) -> T | None:
     """The object of that name; what only an id begins with is none."""
-    try:
+    with contextlib.suppress(pycnm.NotFoundError, pycnm.InvalidArgumentError):
         found = find(name)
-        return found if found.name == name else None
-    except (pycnm.NotFoundError, pycnm.InvalidArgumentError):
-        return None
+        if found.name == name:
+            return found
+    return None
 
 
 def _readme() -> str:

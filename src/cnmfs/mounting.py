@@ -152,7 +152,7 @@ def in_background(mountpoint: Path, options: Options) -> int:
             words = stream.read()
         if words == "ready":
             return 0
-        print(words or "cnmfs: it ended before the tree could be used", file=sys.stderr)
+        sys.stderr.write((words or "cnmfs: it ended before the tree could be used") + "\n")
         return 1
     os.close(ours)
     os.setsid()

@@ -42,14 +42,18 @@ def read(texts: list[str]) -> Options:
     options = Options()
     for item in ",".join(texts).split(","):
         name, _, value = item.partition("=")
-        if name in {"rmrf", "ro"}:
-            options = attrs.evolve(options, **{name: True})
+        if name == "rmrf":
+            options = attrs.evolve(options, rmrf=True)
+        elif name == "ro":
+            options = attrs.evolve(options, ro=True)
         elif name == "gid":
             options = attrs.evolve(options, gid=_group(value))
         elif name == "state_dir":
             options = attrs.evolve(options, state_dir=Path(value).absolute())
-        elif name in {"host", "binding"}:
-            options = attrs.evolve(options, **{name: value})
+        elif name == "host":
+            options = attrs.evolve(options, host=value)
+        elif name == "binding":
+            options = attrs.evolve(options, binding=value)
         elif name and name not in _IGNORED and not name.startswith("x-"):
             raise InvalidArgumentError(
                 f"unknown mount option {item}; there are gid=GROUP, rmrf, ro, "
