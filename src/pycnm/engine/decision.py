@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from pycnm.drivers.base import Driver
 from pycnm.engine import records
+from pycnm.engine.journal import Happening
 from pycnm.plan.operation import Operation, Plan
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
 from pycnm.spec.ports import PortBinding
@@ -27,12 +28,14 @@ class Decision:
         tx: the transaction.
         change: the number of the change in the table of that name.
         held: the locks; a new object's is added to them.
+        events: what it tells those who follow, in order.
     """
 
     def __init__(self, tx: Transaction, change: int, held: Held) -> None:
         self.tx = tx
         self.change = change
         self.held = held
+        self.events: list[Happening] = []
         self._do: list[Operation] = []
         self._dropped: list[Operation] = []
         self._before: list[tuple[str, int, str, str | int | None]] = []
