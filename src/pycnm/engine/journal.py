@@ -18,6 +18,9 @@ from pycnm.store.database import Transaction
 KEPT = 1000
 """How many events there are at most; the oldest go."""
 
+_NOTHING = "[]"
+_Row = tuple[str, str, str, str]
+
 
 class Happening(NamedTuple):
     """What becomes an event when it is final."""
@@ -30,39 +33,44 @@ class Happening(NamedTuple):
 
 def keep(tx: Transaction, change: int, happenings: Iterable[Happening]) -> None:
     """Keep what a change will have done, whoever settles it."""
-    kept = json.dumps([*happenings])
-    if kept != "[]":
-        tx.execute("UPDATE changes SET events = ? WHERE id = ?", (kept, change))
+    rows = _rows(happenings)
+    if rows:
+        tx.execute("UPDATE changes SET events = ? WHERE id = ?", (json.dumps(rows), change))
 
 
 def settle(tx: Transaction, change: int, *, done: bool) -> None:
     """Forget a change; publish what it has done, if it is done."""
-    rows = tx.execute("DELETE FROM changes WHERE id = ? RETURNING events", (change,)).fetchall()
     if done:
-        for (kept,) in rows:
-            publish(tx, _read(kept))
+        kept = tx.execute("SELECT events FROM changes WHERE id = ?", (change,)).fetchone()
+        if kept is not None and kept[0] != _NOTHING:
+            _add(tx, _read(kept[0]))
+    tx.execute("DELETE FROM changes WHERE id = ?", (change,))
 
 
 def publish(tx: Transaction, happenings: Iterable[Happening]) -> None:
     """Add events, and drop the oldest."""
-    now = time.time_ns()
-    new = [(now, each.type, each.action, each.id, json.dumps(each.attributes))
-           for each in happenings]  # fmt: skip
-    if new:
-        tx.executemany(
-            "INSERT INTO events (at, type, action, id, attributes) VALUES (?, ?, ?, ?, ?)", new
-        )
-        tx.execute(
-            "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?", (KEPT,)
-        )
+    _add(tx, _rows(happenings))
 
 
-def _read(kept: str) -> list[Happening]:
+def _rows(happenings: Iterable[Happening]) -> list[_Row]:
+    return [(each.type, each.action, each.id, json.dumps(each.attributes)) for each in happenings]
+
+
+def _read(kept: str) -> list[_Row]:
     try:
-        return [Happening(*each) for each in json.loads(kept)]
+        return [(kind, action, identity, told) for kind, action, identity, told in json.loads(kept)]
     except (ValueError, TypeError):
         # Damage to what is only told must not keep a change from being settled.
         return []
+
+
+def _add(tx: Transaction, rows: list[_Row]) -> None:
+    now = time.time_ns()
+    tx.executemany(
+        "INSERT INTO events (at, type, action, id, attributes) VALUES (?, ?, ?, ?, ?)",
+        [(now, *row) for row in rows],
+    )
+    tx.execute("DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?", (KEPT,))
 
 
 def before(reader: Reader, moment: int) -> int:
