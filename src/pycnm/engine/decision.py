@@ -27,15 +27,15 @@ class Decision:
     Attributes:
         tx: the transaction.
         change: the number of the change in the table of that name.
-        held: the locks; a new object's is added to them.
         events: what it tells those who follow, in order.
+        held: the locks; a new object's is added to them.
     """
 
     def __init__(self, tx: Transaction, change: int, held: Held) -> None:
         self.tx = tx
         self.change = change
-        self.held = held
         self.events: list[Happening] = []
+        self.held = held
         self._do: list[Operation] = []
         self._dropped: list[Operation] = []
         self._before: list[tuple[str, int, str, str | int | None]] = []
