@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -185,7 +185,7 @@ class Engine:
             journal.keep(tx, decision.change, decision.events)
             undo, do = decision.undo, decision.do
             if not undo and not do:
-                self.settle(tx, decision.change, done=True, tables=decision.tables)
+                self.settle(tx, decision.change, done=True, decision=decision)
                 return result
         try:
             if forward:
@@ -197,7 +197,7 @@ class Engine:
             raise
         try:
             with self.db.write() as tx:
-                self.settle(tx, decision.change, done=True, tables=decision.tables)
+                self.settle(tx, decision.change, done=True, decision=decision)
         except BaseException as error:
             if not forward:
                 self._take_it_back(undo, do, error)
@@ -226,21 +226,24 @@ class Engine:
             error.add_note(f"and the kernel could not be made as it was: {trouble}")
 
     def settle(
-        self, tx: Transaction, change: int, *, done: bool, tables: Container[str] = _PENDING
+        self, tx: Transaction, change: int, *, done: bool, decision: Decision | None = None
     ) -> None:
         """Make what was pending final: done, or as if it had never been.
 
         Args:
-            tables: those that may have rows of this change.
+            decision: the change as it was decided, for who still knows it.
         """
         stays, goes = ("arriving", "leaving") if done else ("leaving", "arriving")
         if not done:
             self._restore(tx, change)
         self._release(tx, goes, change)
-        for table in (table for table in _PENDING if table in tables):
+        for table in _PENDING:
+            if decision is not None and table not in decision.tables:
+                continue
             tx.execute(f"DELETE FROM {table} WHERE {goes} = ?", (change,))  # noqa: S608
             tx.execute(f"UPDATE {table} SET {stays} = NULL WHERE {stays} = ?", (change,))  # noqa: S608
-        journal.settle(tx, change, done=done)
+        happenings = None if decision is None else decision.events
+        journal.settle(tx, change, done=done, happenings=happenings)
 
     def _restore(self, tx: Transaction, change: int) -> None:
         (before,) = tx.execute("SELECT before FROM changes WHERE id = ?", (change,)).fetchone()

@@ -38,9 +38,19 @@ def keep(tx: Transaction, change: int, happenings: Iterable[Happening]) -> None:
         tx.execute("UPDATE changes SET events = ? WHERE id = ?", (json.dumps(rows), change))
 
 
-def settle(tx: Transaction, change: int, *, done: bool) -> None:
-    """Forget a change; publish what it has done, if it is done."""
-    if done:
+def settle(
+    tx: Transaction, change: int, *, done: bool, happenings: Iterable[Happening] | None = None
+) -> None:
+    """Forget a change; publish what it has done, if it is done.
+
+    Args:
+        happenings: what was kept with it, for who knows it; None to read it.
+    """
+    if done and happenings is not None:
+        rows = _rows(happenings)
+        if rows:
+            _add(tx, rows)
+    elif done:
         kept = tx.execute("SELECT events FROM changes WHERE id = ?", (change,)).fetchone()
         if kept is not None and kept[0] != _NOTHING:
             _add(tx, _read(kept[0]))
