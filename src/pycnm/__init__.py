@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pycnm.network import Network as Network
     from pycnm.plan.operation import Plan as Plan
     from pycnm.sandbox import Sandbox as Sandbox
+    from pycnm.spec.events import Event as Event
     from pycnm.spec.ports import PortBinding as PortBinding
     from pycnm.spec.ports import PortSpec as PortSpec
 
@@ -65,6 +66,7 @@ _HOMES = {
     "DefaultIPAM": "pycnm.ipam.default",
     "NullIPAM": "pycnm.ipam.null",
     "Plan": "pycnm.plan.operation",
+    "Event": "pycnm.spec.events",
     "PortBinding": "pycnm.spec.ports",
     "PortSpec": "pycnm.spec.ports",
     **dict.fromkeys(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pycnm.engine import networks, records, recovery, sandboxes
+from pycnm.engine import following, networks, records, recovery, sandboxes
 from pycnm.engine.engine import Engine
 from pycnm.engine.filters import matching
 from pycnm.engine.request import flag, network_request
@@ -30,6 +30,7 @@ from pycnm.spec.wording import shown
 if TYPE_CHECKING:
     from pycnm.drivers.base import Driver
     from pycnm.engine.kernel import Kernel
+    from pycnm.spec.events import Event
 
 DEFAULT_STATE_DIR = "/var/lib/cnm"
 
@@ -281,6 +282,35 @@ class Controller:
         with self._engine.reading() as reader:
             rows = records.sandboxes(reader)
         return [Sandbox(self._engine, row.spec.id, dns=self._dns) for row in rows]
+
+    # Watching
+
+    def events(
+        self, follow: bool = False, since: object = None, until: object = None
+    ) -> Generator[Event, None, None]:
+        """What was changed, by whichever process, the oldest first.
+
+        A change has its events when it is final; one that fails has none.  The
+        last 1,000 are kept.
+
+        Args:
+            follow: go on with what comes, until the controller is closed.  `close()` of
+                what is returned lets go of what it waits with.
+            since: only what came after this event, or the event of this number; or
+                what came at this moment or later: a datetime, or text as of
+                `docker events`: RFC 3339, seconds since 1970, how long ago (`10m`), `now`.
+            until: only what came up to this moment; a follower ends when it has passed.
+
+        Raises:
+            InvalidArgumentError: an argument is malformed.
+            StoreError: the controller is closed.
+            KernelError: there are too many followers.
+
+        Source:
+            docker-events(1), inotify(7).
+        """
+        following_on = flag(follow, "follow")
+        return following.events(self._engine, follow=following_on, since=since, until=until)
 
     # Keeping
 

@@ -22,7 +22,13 @@ def test_the_tours_of_the_readme(host, environment, heading):
 
 
 @pytest.mark.parametrize(
-    "page", ["tutorial.md", "howto/publish-a-port.md", "howto/change-a-network.md"]
+    "page",
+    [
+        "tutorial.md",
+        "howto/publish-a-port.md",
+        "howto/change-a-network.md",
+        "howto/follow-events.md",
+    ],
 )
 def test_the_pages_that_need_root(host, environment, page):
     before = host.picture()

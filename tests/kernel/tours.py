@@ -26,6 +26,7 @@ _LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # What differs from run to run, and what is compared in its place.
 _VARYING = (
     (r"[0-9a-f]{64}", "ID"),
+    (r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z", "MOMENT"),
     (r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])", "SHORT-ID"),
     (r"veth[0-9a-f]{7}", "VETH"),
     (r"address 02:42:(?!0a:14:1e)[0-9a-f:]{11}", "address MAC"),

@@ -22,6 +22,9 @@ def controllers() -> None:
         assert_type(cnm.networks(driver="bridge", dangling=True), list[pycnm.Network])
         assert_type(cnm.sandbox("c1"), pycnm.Sandbox)
         assert_type(cnm.check(), list[str])
+        for event in cnm.events(follow=True, since="10m"):
+            assert_type(event, pycnm.Event)
+            assert_type(event.attributes, tuple[tuple[str, str], ...])
 
 
 def networks(cnm: pycnm.Controller) -> None:

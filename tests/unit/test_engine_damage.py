@@ -244,8 +244,11 @@ DAMAGE = {
     ),
     "network": ("DELETE FROM networks WHERE name = 'net-one'", ()),
     "quarantine": ("INSERT INTO quarantine VALUES (1, '', 'networks', '', '{')", ()),
-    "change": ("INSERT INTO changes VALUES (1, 0, 'connect', 0, ?)", ('[["networks",1]]',)),
-    "column": ("INSERT INTO changes VALUES (1, 0, '', 0, ?)", ('[["networks",1,"number",7]]',)),
+    "change": ("INSERT INTO changes VALUES (1, 0, 'connect', 0, ?, '[]')", ('[["networks",1]]',)),
+    "column": (
+        "INSERT INTO changes VALUES (1, 0, '', 0, ?, '[]')",
+        ('[["networks",1,"number",7]]',),
+    ),
     "subnet": ("UPDATE subnets SET first = x'07' WHERE network = 4", ()),
     "addresses": ("UPDATE address_run SET last = x'07' WHERE owner = 2", ()),
     "pool": ("UPDATE pool_subnet SET first = x'07' WHERE id = 2", ()),

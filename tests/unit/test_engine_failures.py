@@ -16,8 +16,9 @@ from pycnm.plan.operation import HOST, Features
 from pycnm.plan.ports import HeldPort
 from pycnm.testing import FailingKernel, FakeKernel
 
-# Where the search for a port goes on, and which numbers were given, need not go back.
-FORGOTTEN = {"sqlite_sequence", "port_cursors", "makers"}
+# Where the search for a port goes on, and which numbers were given, need not go back;
+# a deletion that comes to its end is told (test_engine_events.py has failures).
+FORGOTTEN = {"sqlite_sequence", "port_cursors", "makers", "events"}
 _MTU = "com.docker.network.driver.mtu"
 _ICC = "com.docker.network.bridge.enable_icc"
 _BRIDGE = "com.docker.network.bridge.name"

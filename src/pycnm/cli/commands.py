@@ -340,6 +340,28 @@ ROOT = Group(
             "cnm reconcile",
         ),
         Command(
+            "events",
+            "Show what is changed, as it happens",
+            "pycnm.cli.events:events",
+            "cnm events --since 10m --filter type=network --filter event=connect",
+            flags=(
+                Flag(
+                    "filter",
+                    "Show only those with KEY=VALUE; KEY is type, event, network, sandbox "
+                    "(or container) or endpoint",
+                    Kind.FILTERS,
+                    short="f",
+                    words=("type=", "event=", "network=", "sandbox=", "container=", "endpoint="),
+                ),
+                Flag("format", "json: one object a line", Kind.CHOICE, words=("json",)),
+                Flag("since", "Show those since then, the recorded ones first"),
+                Flag("until", "Show those until then, and end"),
+            ),
+            details="It goes on until ^C, or until the moment of --until.  A moment is "
+            "2026-11-24T10:00:00Z, or how long ago, such as 10m, or seconds since 1970, or now.  "
+            "The last 1,000 events are kept.",
+        ),
+        Command(
             "agent",
             "Hold published ports, in the foreground; started by itself when needed",
             "pycnm.cli.keeping:agent",

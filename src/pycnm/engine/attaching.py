@@ -11,7 +11,7 @@ import attrs
 from netaddr import IPAddress
 
 from pycnm.drivers.routing import Attachment, plan_routes
-from pycnm.engine import publishing, records
+from pycnm.engine import publishing, records, telling
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.joining import (
@@ -217,6 +217,7 @@ def leave(engine: Engine, endpoint: str) -> None:
             spec=spec.to_json(),
         )  # fmt: skip
         decision.leave_ports(bindings)
+        decision.events += telling.disconnected(decision.tx, now, bindings)
         adjust(engine, decision, row, before, facts)
         detach(decision, now)
 
@@ -248,7 +249,9 @@ def delete(engine: Engine, endpoint: str, *, force: bool = False) -> None:
 
 def retire(decision: Decision, row: EndpointRow) -> None:
     """Have an endpoint and its ports forgotten; `detach` has them unmade."""
-    decision.leave_ports(records.bindings(decision.tx, row.number))
+    bindings = records.bindings(decision.tx, row.number)
+    decision.leave_ports(bindings)
+    decision.events += telling.disconnected(decision.tx, row, bindings)
     decision.leave(ENDPOINTS, row.number)
 
 
@@ -283,6 +286,7 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> list[Po
             adjust(engine, decision, row, before, facts)
             plan = publishing.plan(driver, row.spec, now.spec, bindings, whole=first)
             decision.add(now.spec.id, plan)
+            decision.events += telling.ports(decision.tx, "publish", now, bindings)
             return bindings
 
         return _attempt_on(engine, "publish", endpoint, decide)
@@ -304,6 +308,7 @@ def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
         last = len(gone) == len(bindings)
         ports = publishing.plan(engine.driver(row.spec), row.spec, now.spec, gone, whole=last)
         decision.drop_some(now.spec.id, ports)
+        decision.events += telling.ports(decision.tx, "unpublish", now, gone)
 
     _attempt_on(engine, "unpublish", endpoint, decide, forward=True)
 
@@ -371,6 +376,7 @@ def _join(
     # The sockets first: a port that is taken is the likeliest failure of all.
     decision.add(spec.id, publishing.together(plan, ports))
     reroute(decision, into.number)
+    decision.events += telling.connected(decision.tx, spec, row.number, into.number, bindings)
 
 
 def reroute(decision: Decision, sandbox: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from pycnm.engine import records
+from pycnm.engine import records, telling
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.networks import lease_pools, refuse_overlaps, refuse_predefined
@@ -85,6 +85,7 @@ def _decider(
         spec = _specify(engine, decision, row, request, endpoints, facts=facts)
         if spec != row.spec:
             _apply(engine, decision, row, NetworkRow(number, spec), endpoints, facts=facts)
+            decision.events.append(telling.network("update", spec))
 
     return decide
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from pycnm.drivers.base import Driver
 from pycnm.engine import records
+from pycnm.engine.journal import Happening
 from pycnm.plan.operation import Operation, Plan
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
 from pycnm.spec.ports import PortBinding
@@ -29,6 +30,7 @@ class Decision:
         change: the number of the change in the table of that name.
         held: the locks; a new object's is added to them.
         tables: those that have rows which come or go with the change.
+        events: what it tells those who follow, in order.
     """
 
     def __init__(self, tx: Transaction, change: int, held: Held) -> None:
@@ -36,6 +38,7 @@ class Decision:
         self.change = change
         self.held = held
         self.tables: set[str] = set()
+        self.events: list[Happening] = []
         self._do: list[Operation] = []
         self._dropped: list[Operation] = []
         self._before: list[tuple[str, int, str, str | int | None]] = []

@@ -11,12 +11,12 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pycnm.drivers.registry import driver_with, ipam_class
-from pycnm.engine import quarantine, records
+from pycnm.engine import journal, quarantine, records
 from pycnm.engine.decision import Decision
 from pycnm.errors import CNMError, InUseError, StoreError
 from pycnm.ipam.base import IPAM
@@ -31,6 +31,7 @@ from pycnm.store.schema import TABLES
 if TYPE_CHECKING:
     from pycnm.drivers.base import Driver
     from pycnm.engine.kernel import Kernel
+    from pycnm.kernel.watching import Watch
 
 T = TypeVar("T")
 MIGRATIONS = (Ledger.SCHEMA + TABLES,)
@@ -48,6 +49,9 @@ class Engine:
     Args:
         state_dir: where everything is recorded.
         kernel: what plans run on.
+
+    Attributes:
+        watches: those of followers that wait for events.
     """
 
     def __init__(self, state_dir: Path, kernel: Kernel) -> None:
@@ -55,6 +59,7 @@ class Engine:
         self.kernel = kernel
         self.db = Database(state_dir, MIGRATIONS)
         self.locks = Locks(state_dir)
+        self.watches: set[Watch] = set()
         self._ipams: dict[str, IPAM] = {}
         self._maker = 0
         self._alive = -1
@@ -67,6 +72,8 @@ class Engine:
             os.close(self._alive)
             self._alive = -1
         self.db.close()
+        for watch in tuple(self.watches):
+            watch.end()
         self.kernel.close()
 
     @property
@@ -175,9 +182,10 @@ class Engine:
         with self.db.write(durable=durable) as tx:
             decision = Decision(tx, _begin(tx, maker, verb, forward=forward), held)
             result = decide(decision)
+            journal.keep(tx, decision.change, decision.events)
             undo, do = decision.undo, decision.do
             if not undo and not do:
-                self.settle(tx, decision.change, done=True, tables=decision.tables)
+                self.settle(tx, decision.change, done=True, decision=decision)
                 return result
         try:
             if forward:
@@ -189,7 +197,7 @@ class Engine:
             raise
         try:
             with self.db.write() as tx:
-                self.settle(tx, decision.change, done=True, tables=decision.tables)
+                self.settle(tx, decision.change, done=True, decision=decision)
         except BaseException as error:
             if not forward:
                 self._take_it_back(undo, do, error)
@@ -218,21 +226,24 @@ class Engine:
             error.add_note(f"and the kernel could not be made as it was: {trouble}")
 
     def settle(
-        self, tx: Transaction, change: int, *, done: bool, tables: Container[str] = _PENDING
+        self, tx: Transaction, change: int, *, done: bool, decision: Decision | None = None
     ) -> None:
         """Make what was pending final: done, or as if it had never been.
 
         Args:
-            tables: those that may have rows of this change.
+            decision: the change as it was decided, for who still knows it.
         """
         stays, goes = ("arriving", "leaving") if done else ("leaving", "arriving")
         if not done:
             self._restore(tx, change)
         self._release(tx, goes, change)
-        for table in (table for table in _PENDING if table in tables):
+        for table in _PENDING:
+            if decision is not None and table not in decision.tables:
+                continue
             tx.execute(f"DELETE FROM {table} WHERE {goes} = ?", (change,))  # noqa: S608
             tx.execute(f"UPDATE {table} SET {stays} = NULL WHERE {stays} = ?", (change,))  # noqa: S608
-        tx.execute("DELETE FROM changes WHERE id = ?", (change,))
+        happenings = None if decision is None else decision.events
+        journal.settle(tx, change, done=done, happenings=happenings)
 
     def _restore(self, tx: Transaction, change: int) -> None:
         (before,) = tx.execute("SELECT before FROM changes WHERE id = ?", (change,)).fetchone()

@@ -14,7 +14,7 @@ from pycnm.drivers.base import Driver, Use
 from pycnm.drivers.bridge import DEFAULT_BRIDGE, Bridge
 from pycnm.drivers.host import Host
 from pycnm.drivers.null import Null
-from pycnm.engine import records
+from pycnm.engine import records, telling
 from pycnm.engine.attaching import detach, retire
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
@@ -110,6 +110,7 @@ def create(engine: Engine, request: NetworkRequest) -> NetworkRow:
     def decide(decision: Decision) -> NetworkRow:
         row = _record(engine, decision, request, facts)
         realise(engine, decision, row, Use(), facts)
+        decision.events.append(telling.network("create", row.spec))
         return row
 
     return engine.carry_out("create network", [Lock.host(exclusive=True)], decide, durable=True)
@@ -239,6 +240,7 @@ def rename(engine: Engine, reference: str, name: object) -> None:
             _refuse_taken_name(decision.tx, new)
             changed = attrs.evolve(row.spec, name=new)
             decision.update(NETWORKS, number, name=new, spec=changed.to_json())
+            decision.events.append(telling.network("update", changed, oldName=row.spec.name))
 
     engine.carry_out("rename network", [Lock.network(number, exclusive=True)], decide, durable=True)
 
@@ -299,6 +301,7 @@ def _delete(engine: Engine, number: int, boxes: set[int], *, force: bool) -> Non
         for endpoint in endpoints:
             detach(decision, endpoint)
         decision.leave(NETWORKS, number)
+        decision.events.append(telling.network("destroy", row.spec))
 
     engine.carry_out("delete network", locks, decide, forward=True, durable=True)
 

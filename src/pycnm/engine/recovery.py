@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from pycnm.engine import quarantine, records
+from pycnm.engine import journal, quarantine, records, telling
 from pycnm.engine.engine import Engine
 from pycnm.engine.mending import mend
 from pycnm.engine.realising import adapt_forwarding, overtaken
@@ -82,6 +82,7 @@ def _reboot(engine: Engine) -> list[str]:
     with engine.locks.hold([Lock.recovery(), Lock.host(exclusive=True)]):
         with engine.db.write(durable=True) as tx:
             _settle_all(engine, tx)
+            _tell_the_end(tx)
             tx.execute("DELETE FROM ports")
             rows = tx.execute("SELECT number, id, spec FROM endpoints").fetchall()
             for number, identity, text in rows:
@@ -114,6 +115,15 @@ def _settle_all(engine: Engine, tx: records.Reader) -> None:
     changes = tx.execute("SELECT id, forward FROM changes ORDER BY forward, id DESC").fetchall()
     for change, forward in changes:
         engine.settle(tx, change, done=bool(forward))
+
+
+def _tell_the_end(tx: records.Reader) -> None:
+    """Publish that the sandboxes went with the host."""
+    for box in records.sandboxes(tx):
+        for row in records.endpoints_of_sandbox(tx, box.number):
+            bindings = records.bindings(tx, row.number)
+            journal.publish(tx, telling.disconnected(tx, row, bindings))
+        journal.publish(tx, [telling.sandbox("destroy", box.spec)])
 
 
 def _forget_defaults(tx: records.Reader) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from pycnm.engine import records
+from pycnm.engine import records, telling
 from pycnm.engine.attaching import retire
 from pycnm.engine.decision import SANDBOXES, Decision
 from pycnm.engine.engine import Engine
@@ -79,6 +79,7 @@ def create(engine: Engine, spec: SandboxSpec, *, own_machine: bool) -> SandboxRo
         _refuse_taken(decision.tx, spec)
         number = decision.insert_sandbox(spec)
         decision.add(spec.id, plan_sandbox(spec, engine.kernel.features))
+        decision.events.append(telling.sandbox("create", spec))
         return SandboxRow(number, spec, used=False)
 
     return engine.carry_out("create sandbox", [], decide)
@@ -156,6 +157,7 @@ def _delete(engine: Engine, number: int, networks: set[int], *, force: bool) -> 
             decision.drop(endpoint.spec.id)
         decision.drop(f"routes:{number}")
         decision.leave(SANDBOXES, number)
+        decision.events.append(telling.sandbox("destroy", box.spec))
 
     while True:
         locks = [*(shared if facts is None else whole), Lock.sandbox(number)]

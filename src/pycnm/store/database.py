@@ -35,6 +35,10 @@ class Database:
         migrations: scripts that make the tables; `PRAGMA user_version` counts
             how many of them a database has seen.
 
+    Attributes:
+        turns: the file of those who wait to write; each opens it, and closes it when its
+            transaction is over.
+
     Raises:
         PermissionDeniedError: the directory or the file can't be opened.
         StoreError: the file isn't a database, is damaged, or was written by a
@@ -44,7 +48,7 @@ class Database:
     def __init__(self, state_dir: Path, migrations: Sequence[str]) -> None:
         self._migrations = migrations
         self.path = state_dir / "cnm.db"
-        self._guard = state_dir / "write.lock"
+        self.turns = state_dir / "write.lock"
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._inherited: list[list[sqlite3.Connection]] = []
@@ -102,6 +106,11 @@ class Database:
                         connection.execute("ROLLBACK")
                 self._give(connection)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -114,7 +123,7 @@ class Database:
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         # SQLite lets writers poll for each other; a lock of our own queues them.
-        with held_file(self._guard) as descriptor:
+        with held_file(self.turns) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
 

@@ -24,7 +24,9 @@ CREATE TABLE changes (
     maker INTEGER NOT NULL,
     verb TEXT NOT NULL,
     forward INTEGER NOT NULL,
-    before TEXT NOT NULL DEFAULT '[]'
+    before TEXT NOT NULL DEFAULT '[]',
+    -- What is published in `events` when it is done.
+    events TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 
 -- `arriving` and `leaving` name the change that makes or deletes the row.
@@ -143,6 +145,16 @@ CREATE INDEX port_arriving ON ports (arriving) WHERE arriving IS NOT NULL;
 CREATE INDEX port_leaving ON ports (leaving) WHERE leaving IS NOT NULL;
 CREATE INDEX operation_arriving ON operations (arriving) WHERE arriving IS NOT NULL;
 CREATE INDEX operation_leaving ON operations (leaving) WHERE leaving IS NOT NULL;
+
+-- What was done.  The last row is never deleted, so no number is given twice.
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,  -- nanoseconds since 1970
+    type TEXT NOT NULL,
+    action TEXT NOT NULL,
+    id TEXT NOT NULL,
+    attributes TEXT NOT NULL
+) STRICT;
 
 -- Rows that could not be read, set aside so that everything else works.
 CREATE TABLE quarantine (
