@@ -67,7 +67,7 @@ class _Value:
         self._appends = bool(flags & os.O_APPEND)
         self._written = b""
         self._truncated = bool(flags & os.O_TRUNC)
-        self._stored = False
+        self._tried = False
 
     def read(self, size: int, offset: int) -> bytes:
         return self._content[offset : offset + size]
@@ -81,12 +81,13 @@ class _Value:
         if len(self._written) + len(data) > node.limit:
             large = errno.E2BIG if node.limit <= _PAGE else errno.EFBIG
             raise refuse(large, f"this file takes {node.limit} bytes at most")
+        self._tried = True
         written = self._written + data
         if self._appends and node.add is not None:
             node.add(_text(data))
         elif node.write is not None:
             node.write(_text(written))
-        self._written, self._stored = written, True
+        self._written = written
         return len(data)
 
     def truncate(self) -> None:
@@ -95,7 +96,7 @@ class _Value:
     def close(self) -> None:
         # `: > publish` empties a list; of a value there is nothing to be emptied.
         node = self._node
-        if self._truncated and not self._stored and node.add is not None and node.write:
+        if self._truncated and not self._tried and node.add is not None and node.write:
             node.write("")
 
 

@@ -6,6 +6,7 @@ an errno and a sentence; the sentence is kept for who wants to know.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import logging
@@ -201,7 +202,7 @@ class Filesystem:
         self._do("rmdir", path, work)
 
     def unlink(self, path: str) -> None:
-        """Remove a file or a link, as unlink(2)."""
+        """Remove a file or a link."""
 
         def work() -> None:
             node = self._look(path)
@@ -227,7 +228,7 @@ class Filesystem:
         self._do("symlink", path, work)
 
     def rename(self, old: str, new: str) -> None:
-        """Give another name, as rename(2)."""
+        """Give what has the first name the second."""
 
         def work() -> None:
             self._look(old)
@@ -279,7 +280,9 @@ class Filesystem:
         if size is not None:
             pass
         elif isinstance(node, File) and node.read is not None:
-            size = len(node.read().encode())
+            # What can't be read just now is there all the same.
+            with contextlib.suppress(CNMError):
+                size = len(node.read().encode())
         elif isinstance(node, Stream):
             size = node.size()
         elif isinstance(node, Link):

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cnmfs import adapter
 from cnmfs.filesystem import Filesystem
 from cnmfs.layout import Layout
 from cnmfs.options import Options
-from cnmfs.reasons import Reasons
+from cnmfs.reasons import Caller, Reasons
 from pycnm.errors import CNMError, InvalidArgumentError
 from pycnm.kernel import mounts
 
@@ -26,7 +27,7 @@ _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _THREADS = 64
 
 
-def serve(mountpoint: Path, options: Options, ready: Any) -> None:
+def serve(mountpoint: Path, options: Options, ready: Callable[[], None]) -> None:
     """Mount, and serve until it is unmounted or a signal comes.
 
     Networks stay as they are.
@@ -37,9 +38,17 @@ def serve(mountpoint: Path, options: Options, ready: Any) -> None:
     Raises:
         CNMError: it can't be mounted; the message says what to do.
     """
-    replace_dead(mountpoint)
     # Before any thread is there: all of them inherit it, and the main one waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    with pycnm.Controller(options.state_dir, host=options.host) as cnm:
+        show(cnm, mountpoint, options, ready)
+
+
+def show(
+    cnm: pycnm.Controller, mountpoint: Path, options: Options, ready: Callable[[], None]
+) -> None:
+    """As `serve`, for a controller that is open; SIGTERM, SIGINT and SIGHUP have to be blocked."""
+    replace_dead(mountpoint)
     try:
         module = adapter.binding(options.binding)
     except ImportError as error:
@@ -47,22 +56,25 @@ def serve(mountpoint: Path, options: Options, ready: Any) -> None:
             f"there is no FUSE binding ({error}); pip install mfusepy and apt install libfuse3-3, "
             "or fusepy and libfuse2"
         ) from None
+
+    def caller() -> Caller:
+        return adapter.caller(module)
+
     reasons = Reasons()
-    with pycnm.Controller(options.state_dir, host=options.host) as cnm:
-        who = lambda: adapter.caller(module)  # noqa: E731
-        layout = Layout(cnm, reasons, who)
-        filesystem = Filesystem(layout.root, reasons, who, gid=options.gid, rmrf=options.rmrf)
-        thread = _Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
-        thread.start()
-        _wait(thread)
-        if thread.is_alive():
-            with contextlib.suppress(OSError):
-                mounts.detach(mountpoint)
-            thread.join(_PATIENCE)
-        if thread.failure is not None:
-            raise thread.failure
+    root = Layout(cnm, reasons, caller).root
+    filesystem = Filesystem(root, reasons, caller, gid=options.gid, rmrf=options.rmrf)
+    thread = _Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
+    thread.start()
+    _wait(thread)
+    if thread.is_alive():
+        with contextlib.suppress(OSError):
+            mounts.detach(mountpoint)
+        thread.join(_PATIENCE)
+    if thread.failure is not None:
+        raise thread.failure
     if thread.is_alive():
         # A copy of the mount in another mount namespace keeps libfuse waiting.
+        cnm.close()
         os._exit(0)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import attrs
 
 from cnmfs import values
 from cnmfs.tree import refuse
-from pycnm import CNMError, Endpoint, Network, PortBinding
+from pycnm import CNMError, Endpoint, Network, PortBinding, PortSpec
+from pycnm.spec.ports import port_specs
 
 
 def shown(binding: PortBinding) -> str:
@@ -76,19 +79,50 @@ def _by_endpoint(network: Network, text: str) -> dict[str, list[str]]:
 def _change(endpoint: Endpoint, items: Iterable[str], *, whole: bool) -> None:
     """Remove first, add then; what was removed is there again if the rest is refused."""
     words = list(items)
-    off = [word.removeprefix("-") for word in words if word.startswith("-")]
-    on = [word.removeprefix("+") for word in words if not word.startswith("-")]
-    present = {shown(binding) for binding in endpoint.ports}
+    off: list[object] = [word.removeprefix("-") for word in words if word.startswith("-")]
+    texts = [word.removeprefix("+") for word in words if not word.startswith("-")]
+    wanted = [single for spec in port_specs(texts) for single in _singles(spec)]
+    present = endpoint.ports
     if whole:
-        off += sorted(present - set(on))
-    on = [word for word in on if word not in present]
+        off += [
+            shown(binding)
+            for binding in present
+            if not any(_matches(binding, spec) for spec in wanted)
+        ]
+    missing = [spec for spec in wanted if not any(_matches(b, spec) for b in present)]
     if off:
         endpoint.unpublish(*off)
     try:
-        if on:
-            endpoint.publish(*on)
+        if missing:
+            endpoint.publish(*missing)
     except CNMError:
-        if off:
-            with contextlib.suppress(CNMError):
-                endpoint.publish(*sorted(present - {shown(b) for b in endpoint.ports}))
+        with contextlib.suppress(CNMError):
+            left = endpoint.ports
+            gone = [shown(binding) for binding in present if binding not in left]
+            if gone:
+                endpoint.publish(*gone)
         raise
+
+
+def _singles(spec: PortSpec) -> Iterator[PortSpec]:
+    """Its ports one by one."""
+    count = spec.container_last - spec.container_first + 1
+    if count == 1:
+        yield spec
+        return
+    for number in range(count):
+        host = spec.host_first + number if spec.host_first else 0
+        port = spec.container_first + number
+        yield attrs.evolve(
+            spec, host_first=host, host_last=host, container_first=port, container_last=port
+        )
+
+
+def _matches(binding: PortBinding, spec: PortSpec) -> bool:
+    """Whether a binding is what a port was to be published as."""
+    return (
+        binding.protocol == spec.protocol
+        and binding.port == spec.container_first
+        and spec.host_address in {None, binding.host_address}
+        and (not spec.host_first or spec.host_first <= binding.host_port <= spec.host_last)
+    )

@@ -1,0 +1,188 @@
+"""The tree, on itself and through mounts of either binding; the mount is in another process."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pycnm
+from cnmfs.filesystem import Filesystem
+from cnmfs.layout import Layout
+from cnmfs.reasons import Caller, Reasons
+from pycnm.testing import FakeKernel
+
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
+SERVER = Path(__file__).parent / "server.py"
+PATIENCE = 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_mounts():
+    """Mounts of the tests are seen by nobody else, and end with them."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.unshare(CLONE_NEWNS) == 0
+        assert libc.mount(b"", b"/", b"none", MS_REC | MS_PRIVATE, None) == 0
+
+
+class Direct:
+    """The tree without a mount."""
+
+    def __init__(self, directory, **options):
+        self.cnm = pycnm.Controller(directory, kernel=FakeKernel())
+        caller = Caller(0, 1)
+        reasons = Reasons()
+        root = Layout(self.cnm, reasons, lambda: caller).root
+        self.fs = Filesystem(root, reasons, lambda: caller, **options)
+        self.listdir = self.fs.listing
+        self.mkdir, self.rmdir, self.unlink = self.fs.make, self.fs.remove, self.fs.unlink
+        self.rename, self.readlink = self.fs.rename, self.fs.target
+
+    def close(self):
+        self.cnm.close()
+
+    def symlink(self, target, path):
+        self.fs.link(path, target)
+
+    def stat(self, path):
+        return self.fs.status(path)
+
+    def read(self, path):
+        handle = self.fs.open(path, os.O_RDONLY)
+        try:
+            return self.fs.read(handle, 1 << 21, 0).decode()
+        finally:
+            self.fs.close(handle)
+
+    def write(self, path, *pieces, flags=os.O_TRUNC):
+        try:
+            handle = self.fs.open(path, os.O_WRONLY | flags)
+        except FileNotFoundError:
+            handle = self.fs.create(path, os.O_WRONLY)
+        offset = 0
+        try:
+            for piece in pieces:
+                data = piece if isinstance(piece, bytes) else piece.encode()
+                offset += self.fs.write(handle, data, offset)
+        finally:
+            self.fs.close(handle)
+
+
+class Mounted:
+    """The tree through a mount."""
+
+    def __init__(self, directory, binding, options=()):
+        self.directory, self.binding, self.options = directory, binding, options
+        self.root = directory / "mnt"
+        self.root.mkdir()
+        self.process = None
+        self.start()
+
+    def start(self):
+        words = [str(self.directory / "state"), str(self.root), ",".join(
+            [f"binding={self.binding}", *self.options])]  # fmt: skip
+        self.process = subprocess.Popen([sys.executable, str(SERVER), *words])
+        end = time.monotonic() + PATIENCE
+        while not self.ready():
+            assert self.process.poll() is None, "the server ended"
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def ready(self):
+        with contextlib.suppress(OSError):
+            return (self.root / "networks").is_dir()
+        return False
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(PATIENCE)
+        with contextlib.suppress(OSError):
+            subprocess.run(["umount", "-l", self.root], capture_output=True, check=False)
+
+    def __truediv__(self, path):
+        return self.root / path
+
+    def listdir(self, path):
+        return sorted(os.listdir(self / path))
+
+    def mkdir(self, path):
+        os.mkdir(self / path)
+
+    def rmdir(self, path):
+        os.rmdir(self / path)
+
+    def unlink(self, path):
+        os.unlink(self / path)
+
+    def rename(self, old, new):
+        os.rename(self / old, self / new)
+
+    def readlink(self, path):
+        return os.readlink(self / path)
+
+    def symlink(self, target, path):
+        os.symlink(target, self / path)
+
+    def read(self, path):
+        return (self / path).read_text()
+
+    def write(self, path, *pieces, flags=os.O_TRUNC):
+        descriptor = os.open(self / path, os.O_WRONLY | os.O_CREAT | flags)
+        try:
+            for piece in pieces:
+                data = piece if isinstance(piece, bytes) else piece.encode()
+                assert os.write(descriptor, data) == len(data)
+        finally:
+            os.close(descriptor)
+
+
+def _needs_a_mount():
+    if os.geteuid() != 0 or not Path("/dev/fuse").exists():
+        pytest.skip("needs root and /dev/fuse to mount")
+
+
+BINDINGS = ["mfusepy", "fusepy"]
+
+
+@pytest.fixture(params=["direct", *BINDINGS])
+def fs(request, tmp_path):
+    """A tree with the predefined networks."""
+    if request.param == "direct":
+        made = Direct(tmp_path)
+    else:
+        _needs_a_mount()
+        made = Mounted(tmp_path, request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=BINDINGS)
+def mounted(request, tmp_path):
+    _needs_a_mount()
+    made = Mounted(tmp_path, request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def refused():
+    """Asserts that something is refused with an error number."""
+
+    @contextlib.contextmanager
+    def check(*codes):
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is looked at
+            yield
+        names = [errno.errorcode[code] for code in codes]
+        assert errno.errorcode.get(caught.value.errno) in names, caught.value
+
+    return check
