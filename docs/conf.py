@@ -41,7 +41,10 @@ napoleon_custom_sections = ["Source", "Effects", ("Class attributes", "params_st
 nitpicky = True
 nitpick_ignore_regex = [
     # The build needs no network, so it can't look up where others document their names.
-    ("py:.*", r"(attrs?|collections|datetime|netaddr|os|pathlib|sqlite3|subprocess|types|typing)\..*"),
+    (
+        "py:.*",
+        r"(attrs?|collections|datetime|netaddr|os|pathlib|sqlite3|subprocess|types|typing)\..*",
+    ),
     ("py:class", r"EUI|IPAddress|IPNetwork"),
     # What is inside is seen in a signature, and documented in the code.
     ("py:class", r"Kernel|pycnm\.nft\..*"),
