@@ -36,6 +36,16 @@ install_packages() {
         </dev/null >/dev/null || die "apt-get install $* fails"
 }
 
+# The library that fusepy loads; Debian and Ubuntu don't agree on its name.
+install_libfuse2() {
+    ldconfig -p | grep -q 'libfuse\.so\.2 ' && return
+    if apt-cache show libfuse2t64 >/dev/null 2>&1; then
+        install_packages libfuse2t64
+    else
+        install_packages libfuse2
+    fi
+}
+
 # A python that can make virtual environments; nothing if there is none.
 find_python() {
     local each

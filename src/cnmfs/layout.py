@@ -11,6 +11,7 @@ from typing import TypeVar
 import cnmfs
 import pycnm
 from cnmfs import networks, sandboxes, values
+from cnmfs.events import Journal
 from cnmfs.reasons import Caller, Reasons
 from cnmfs.tree import Directory, File, Node, fixed, refuse
 from pycnm.drivers.registry import DRIVERS, driver_class, known
@@ -36,6 +37,7 @@ class Layout:
             {
                 "README": File(read=_readme),
                 "version": File(read=_version),
+                "events": Journal(cnm).file(),
                 "last_error": File(read=lambda: reasons.last(caller())),
                 "error_log": File(mode=0o644, read=reasons.log, write=self._clear),
                 "drivers": _drivers(),

@@ -288,6 +288,23 @@ def test_sizes_modes_and_kinds(pair):
     look("")
 
 
+def test_events_are_lines_of_json(pair):
+    def told():
+        return [json.loads(line) for line in pair.read("events").splitlines()]
+
+    before = told()
+    assert [(each["Type"], each["Action"]) for each in before] == [
+        ("network", "create"),
+        ("network", "update"),
+        *2 * [("sandbox", "create"), ("network", "connect")],
+    ]
+    pair.write(f"{NET}/labels/a", "1")
+    pair.rmdir("sandboxes/c2/endpoints/net")
+    new = told()
+    assert new[: len(before)] == before
+    assert [each["Action"] for each in new[len(before) :]] == ["update", "disconnect"]
+
+
 def test_as_many_networks_as_there_are_subnets(fs, refused):
     made = 0
     with refused(errno.ENOSPC):
