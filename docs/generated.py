@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from cnmfs import networks, sandboxes
+from cnmfs.attributes import Attribute
 from pycnm.cli import help as manual
 from pycnm.cli.arguments import read
 from pycnm.cli.command import Command, Group
@@ -50,6 +53,9 @@ def write(directory: Path) -> None:
         "port.txt": "\n".join(map(str, bridge.plan_port(NETWORK, ENDPOINT, BINDING))),
         "bridge-options.md": "\n".join(options()),
         "commands.md": "\n".join(commands(ROOT, ())),
+        "network-files.md": "\n".join(files(networks.ATTRIBUTES)),
+        "sandbox-files.md": "\n".join(files(sandboxes.SANDBOX)),
+        "endpoint-files.md": "\n".join(files(sandboxes.ENDPOINT)),
     }
     for name, text in pages.items():
         (directory / name).write_text(text.rstrip("\n") + "\n")
@@ -71,6 +77,15 @@ def options() -> Iterator[str]:
         text = "" if option.default is None else option.format(option.default)
         default = f"`{text}`" if text else ""
         yield f"| `{option.attribute}` | `{option.key}` | {default} | {option.help} |"
+
+
+def files(attributes: Mapping[str, Attribute[Any]]) -> Iterator[str]:
+    """A table of the files of an object."""
+    yield "| File | Mode | What it is, and what it takes |"
+    yield "| --- | --- | --- |"
+    for attribute in attributes.values():
+        words = attribute.help.replace("|", "\\|").replace(">", "\\>")
+        yield f"| `{attribute.name}` | {attribute.mode:04o} | {words} |"
 
 
 def commands(known: Command | Group, path: tuple[str, ...]) -> Iterator[str]:
