@@ -46,9 +46,24 @@ SANDBOX = table(
 ENDPOINT = table(
     [
         Attribute[Endpoint]("id", "64 hexadecimal digits.", lambda end: values.line(end.id)),
-        Attribute("ip", "Its IPv4 address.", lambda end: values.line(end.ip)),
-        Attribute("ip6", "Its IPv6 address.", lambda end: values.line(end.ip6)),
-        Attribute("mac", "Its MAC address.", lambda end: values.line(end.mac)),
+        Attribute(
+            "ip",
+            "Its IPv4 address, one of the subnet. Changes live, unless ports are published.",
+            lambda end: values.line(end.ip),
+            store=lambda end, text: end.configure(ip=values.one(text)),
+        ),
+        Attribute(
+            "ip6",
+            "Its IPv6 address, one of the subnet. Changes live, unless ports are published.",
+            lambda end: values.line(end.ip6),
+            store=lambda end, text: end.configure(ip6=values.one(text)),
+        ),
+        Attribute(
+            "mac",
+            "Its MAC address. Changes live.",
+            lambda end: values.line(end.mac),
+            store=lambda end, text: end.configure(mac=values.one(text)),
+        ),
         Attribute(
             "gateway",
             "The next hop it offers for the default route.",
@@ -60,11 +75,17 @@ ENDPOINT = table(
             "Its interface on the host.",
             lambda end: values.line(end.host_interface),
         ),
-        Attribute("aliases", "More names for it, one a line.", lambda e: values.lines(e.aliases)),
+        Attribute(
+            "aliases",
+            "More names for it, one a line. Changes live.",
+            lambda end: values.lines(end.aliases),
+            store=lambda end, text: end.configure(aliases=values.several(text)),
+        ),
         Attribute(
             "gateway_priority",
-            "The endpoint with the highest number gives the default route.",
+            "The endpoint with the highest number gives the default route. Changes live.",
             lambda end: values.line(end.spec.gateway_priority),
+            store=lambda end, text: end.configure(gateway_priority=values.number(text)),
         ),
         Attribute(
             "publish",

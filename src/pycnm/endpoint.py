@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from netaddr import EUI, IPAddress
 
-from pycnm.engine import attaching, files, inspection, records, recovery
+from pycnm.engine import attaching, files, inspection, reattaching, records, recovery
 from pycnm.engine.records import EndpointRow
 from pycnm.errors import NotFoundError
 from pycnm.plan.operation import HOST, Operation, Plan
@@ -161,6 +161,26 @@ class Endpoint:
 
     def _refresh(self) -> None:
         files.refresh(self._engine, self._row().network, peers=self._dns)
+
+    def configure(self, **changes: Any) -> None:
+        """Change it, as one change; what isn't mentioned stays.
+
+        Joined, it keeps its interface; connections end with the address that
+        they were made from.
+
+        Args:
+            changes: any of `ip`, `ip6`, `mac`, `aliases` and `gateway_priority`, as of
+                `Network.connect`.  A MAC address that followed from the IPv4
+                address does so again.
+
+        Raises:
+            InvalidArgumentError: a setting is unknown, or a value malformed.
+            AddressInUseError: an address is taken.
+            InUseError: it has published ports, and they lead to the address it has.
+            KernelError: the kernel refused; everything is as it was.
+        """
+        reattaching.configure(self._engine, self._id, changes)
+        self._refresh()
 
     def publish(self, *specs: object) -> list[PortBinding]:
         """Publish ports of it, live; the bindings they came to.

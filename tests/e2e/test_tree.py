@@ -288,6 +288,26 @@ def test_sizes_modes_and_kinds(pair):
     look("")
 
 
+def test_an_endpoint_changes_live(pair, refused):
+    end = "sandboxes/c2/endpoints/net"
+    for name, text in {
+        "ip": "10.20.30.77\n",
+        "mac": "02:42:00:00:00:09\n",
+        "aliases": "web\nwww\n",
+        "gateway_priority": "7\n",
+    }.items():
+        pair.write(f"{end}/{name}", text)
+        assert pair.read(f"{end}/{name}") == text
+    with refused(errno.EADDRINUSE):
+        pair.write(f"{end}/ip", "10.20.30.3")
+    with refused(errno.EADDRNOTAVAIL):
+        pair.write(f"{end}/ip", "10.9.9.9")
+    with refused(errno.EINVAL):
+        pair.write(f"{end}/gateway_priority", "high")
+    assert pair.read(f"{end}/ip") == "10.20.30.77\n"
+    assert pair.read(f"{end}/check") == ""
+
+
 def test_events_are_lines_of_json(pair):
     def told():
         return [json.loads(line) for line in pair.read("events").splitlines()]

@@ -81,3 +81,32 @@ def test_another_subnet_before_anybody_is_there(cnm, net, host):
     assert host.addresses(name) == ["10.20.30.1/24"]
     assert host.addresses(name, 6) == []
     assert cnm.check() == []
+
+
+def test_an_endpoint_has_another_address_and_stays_where_it_is(cnm, net, pair, host, outside):
+    c2, c3 = pair
+    end = next(each for each in net.endpoints if each.name == "c2")
+    number = c2.link("eth0")["ifindex"]
+    end.configure(ip="10.20.30.77")
+    assert c2.addresses("eth0") == ["10.20.30.77/24"]
+    assert c2.link("eth0")["ifindex"] == number
+    assert c2.link("eth0")["address"] == "02:42:0a:14:1e:4d"
+    assert c3.ping("10.20.30.77")
+    assert not c3.ping("10.20.30.2", patience=1)
+    assert c2.ping("192.0.2.66")
+    assert cnm.check() == []
+    # The guard has followed: the old address is somebody else's now.
+    c2.ip("address", "add", "10.20.30.2/24", "dev", "eth0")
+    c2.route("10.20.30.3/32 dev eth0 src 10.20.30.2")
+    assert not c2.ping("10.20.30.3", patience=1)
+
+
+def test_an_endpoint_has_another_mac(cnm, net, pair):
+    c2, c3 = pair
+    assert c3.ping("10.20.30.2")
+    end = next(each for each in net.endpoints if each.name == "c2")
+    end.configure(mac="02:42:00:00:00:09")
+    assert c2.link("eth0")["address"] == "02:42:00:00:00:09"
+    assert c2.ping("10.20.30.3")
+    assert c3.ping("10.20.30.2")
+    assert cnm.check() == []

@@ -27,6 +27,7 @@ from pycnm.engine.realising import Escalate, adjust, refitted, use_of
 from pycnm.engine.records import EndpointRow, NetworkRow, SandboxRow
 from pycnm.errors import InUseError, InvalidArgumentError, NotFoundError, PortInUseError
 from pycnm.plan.host import HostFacts
+from pycnm.plan.operation import Plan
 from pycnm.spec.objects import EndpointSpec
 from pycnm.spec.ports import PortBinding, PortSpec
 from pycnm.store.locks import Lock
@@ -68,7 +69,7 @@ class _Moved(Exception):  # noqa: N818 - look again
     """The endpoint left its sandbox, or joined one, since it was looked up."""
 
 
-def _attempt_on(
+def attempt_on(
     engine: Engine,
     verb: str,
     endpoint: str,
@@ -221,7 +222,7 @@ def leave(engine: Engine, endpoint: str) -> None:
         adjust(engine, decision, row, before, facts)
         detach(decision, now)
 
-    _attempt_on(engine, "leave", endpoint, decide)
+    attempt_on(engine, "leave", endpoint, decide)
 
 
 def delete(engine: Engine, endpoint: str, *, force: bool = False) -> None:
@@ -244,7 +245,7 @@ def delete(engine: Engine, endpoint: str, *, force: bool = False) -> None:
         adjust(engine, decision, row, before, facts)
         detach(decision, now)
 
-    _attempt_on(engine, "disconnect", endpoint, decide, forward=True)
+    attempt_on(engine, "disconnect", endpoint, decide, forward=True)
 
 
 def retire(decision: Decision, row: EndpointRow) -> None:
@@ -289,7 +290,7 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> list[Po
             decision.events += telling.ports(decision.tx, "publish", now, bindings)
             return bindings
 
-        return _attempt_on(engine, "publish", endpoint, decide)
+        return attempt_on(engine, "publish", endpoint, decide)
 
     return publishing.listed(_with_other_ports(specs, choose))
 
@@ -310,7 +311,7 @@ def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
         decision.drop_some(now.spec.id, ports)
         decision.events += telling.ports(decision.tx, "unpublish", now, gone)
 
-    _attempt_on(engine, "unpublish", endpoint, decide, forward=True)
+    attempt_on(engine, "unpublish", endpoint, decide, forward=True)
 
 
 def _with_other_ports(specs: Sequence[PortSpec], choose: Callable[[Sequence[int]], T]) -> T:
@@ -381,6 +382,12 @@ def _join(
 
 def reroute(decision: Decision, sandbox: int) -> None:
     """Have the default routes of a sandbox follow the endpoints it has now."""
+    owner, plan = plan_of_routes(decision, sandbox)
+    decision.replace(owner, plan)
+
+
+def plan_of_routes(decision: Decision, sandbox: int) -> tuple[str, Plan]:
+    """Whose the default routes of a sandbox are, and what they are to be now."""
     (key,) = decision.tx.execute(
         "SELECT key FROM sandboxes WHERE number = ?", (sandbox,)
     ).fetchone()
@@ -388,7 +395,7 @@ def reroute(decision: Decision, sandbox: int) -> None:
         Attachment(row.spec, records.network_spec(decision.tx, row.network))
         for row in records.endpoints_of_sandbox(decision.tx, sandbox)
     ]
-    decision.replace(f"routes:{sandbox}", plan_routes(key, attachments))
+    return f"routes:{sandbox}", plan_routes(key, attachments)
 
 
 def _bracketed(address: IPAddress) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from pycnm.drivers.base import Driver
 from pycnm.engine import records
@@ -18,6 +19,7 @@ from pycnm.spec.ports import PortBinding
 from pycnm.store.database import Transaction
 from pycnm.store.locks import Held, Lock
 
+Column: TypeAlias = tuple[str, int, str, str | int | None]
 NETWORKS, SANDBOXES, ENDPOINTS = "networks", "sandboxes", "endpoints"
 PORTS, OPERATIONS = "ports", "operations"
 
@@ -31,6 +33,7 @@ class Decision:
         held: the locks; a new object's is added to them.
         tables: those that have rows which come or go with the change.
         events: what it tells those who follow, in order.
+        before: table, row and column of what it changed, with what was there.
     """
 
     def __init__(self, tx: Transaction, change: int, held: Held) -> None:
@@ -41,7 +44,7 @@ class Decision:
         self.events: list[Happening] = []
         self._do: list[Operation] = []
         self._dropped: list[Operation] = []
-        self._before: list[tuple[str, int, str, str | int | None]] = []
+        self.before: list[Column] = []
 
     @property
     def undo(self) -> tuple[Operation, ...]:
@@ -194,14 +197,14 @@ class Decision:
                 f"SELECT {column} FROM {table} WHERE number = ?",  # noqa: S608 - constants
                 (number,),
             ).fetchone()
-            self._before.append((table, number, column, old))
+            self.before.append((table, number, column, old))
             self.tx.execute(
                 f"UPDATE {table} SET {column} = ? WHERE number = ?",  # noqa: S608 - constants
                 (value, number),
             )
         self.tx.execute(
             "UPDATE changes SET before = ? WHERE id = ?",
-            (json.dumps(self._before), self.change),
+            (json.dumps(self.before), self.change),
         )
 
     def _insert(self, table: str, statement: str, values: tuple[object, ...]) -> int:

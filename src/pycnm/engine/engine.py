@@ -8,7 +8,6 @@ pending is settled by the next one that opens the state directory.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pycnm.drivers.registry import driver_with, ipam_class
-from pycnm.engine import journal, quarantine, records
+from pycnm.engine import journal, quarantine, records, settling
 from pycnm.engine.decision import Decision
-from pycnm.errors import CNMError, InUseError, StoreError
+from pycnm.errors import CNMError, InUseError
 from pycnm.ipam.base import IPAM
 from pycnm.ipam.default import DefaultIPAM
 from pycnm.ipam.ledger import Ledger
 from pycnm.plan.operation import Operation
-from pycnm.spec.objects import EndpointSpec, NetworkSpec
+from pycnm.spec.objects import NetworkSpec
 from pycnm.store.database import Database, Transaction
 from pycnm.store.locks import Held, Lock, Locks
 from pycnm.store.schema import TABLES
@@ -35,12 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MIGRATIONS = (Ledger.SCHEMA + TABLES,)
-_PENDING = ("operations", "ports", "endpoints", "sandboxes", "networks")
-_RESTORED = {
-    "networks": {"name", "spec", "needs", "driver", "device"},
-    "sandboxes": {"name", "spec", "used"},
-    "endpoints": {"name", "spec", "sandbox", "interface", "host_interface"},
-}
 
 
 class Engine:
@@ -233,85 +226,11 @@ class Engine:
         Args:
             decision: the change as it was decided, for who still knows it.
         """
-        stays, goes = ("arriving", "leaving") if done else ("leaving", "arriving")
-        if not done:
-            self._restore(tx, change)
-        self._release(tx, goes, change)
-        for table in _PENDING:
-            if decision is not None and table not in decision.tables:
-                continue
-            tx.execute(f"DELETE FROM {table} WHERE {goes} = ?", (change,))  # noqa: S608
-            tx.execute(f"UPDATE {table} SET {stays} = NULL WHERE {stays} = ?", (change,))  # noqa: S608
-        happenings = None if decision is None else decision.events
-        journal.settle(tx, change, done=done, happenings=happenings)
-
-    def _restore(self, tx: Transaction, change: int) -> None:
-        (before,) = tx.execute("SELECT before FROM changes WHERE id = ?", (change,)).fetchone()
-        for table, number, column, value in reversed(_columns_before(change, before)):
-            if (table, column) == ("networks", "spec"):
-                self._restore_pools(tx, number, NetworkSpec.from_json(str(value)))
-            tx.execute(
-                f"UPDATE {table} SET {column} = ? WHERE number = ?",  # noqa: S608 - checked above
-                (value, number),
-            )
-
-    def _restore_pools(self, tx: Transaction, number: int, before: NetworkSpec) -> None:
-        """Give a network the subnets back that it had, and had to let go.
-
-        Whoever would take them waits for the lock of the host.
-        """
-        now = records.network_spec(tx, number)
-        if now.pools == before.pools:
-            return
-        self.release_pools(tx, now)
-        ipam = self.ipam(before.ipam, tx)
-        local, shared = ipam.default_address_spaces()
-        for pool in before.pools:
-            ipam.request_pool(
-                local if before.scope == "local" else shared,
-                pool.subnet,
-                pool.ip_range,
-                dict(before.ipam_options),
-                v6=pool.version == 6,  # noqa: PLR2004 - IPv6
-            )
-            taken = {str(pool.gateway)} - {"None"} | {address for _, address in pool.aux}
-            for address in taken:
-                ipam.request_address(pool.pool_id, address)
-        owned = before.pools if self.driver(before).owns_subnets else ()
-        records.own_subnets(tx, number, [pool.subnet for pool in owned])
-
-    def _release(self, tx: Transaction, goes: str, change: int) -> None:
-        """Give back the addresses and pools of rows that go."""
-        rows = tx.execute(
-            f"SELECT network, spec FROM endpoints WHERE {goes} = ?",  # noqa: S608
-            (change,),
-        ).fetchall()
-        for number, spec in rows:
-            network = records.network_spec(tx, number)
-            self.release_addresses(tx, network, EndpointSpec.from_json(spec))
-        rows = tx.execute(
-            f"SELECT spec FROM networks WHERE {goes} = ?",  # noqa: S608
-            (change,),
-        ).fetchall()
-        for (spec,) in rows:
-            self.release_pools(tx, NetworkSpec.from_json(spec))
-
-    def release_addresses(
-        self, tx: Transaction, network: NetworkSpec, endpoint: EndpointSpec
-    ) -> None:
-        """Give an endpoint's addresses back to IPAM."""
-        ipam = self.ipam(network.ipam, tx)
-        for address in endpoint.addresses:
-            pool = network.pool(address.version)
-            if pool is not None:
-                ipam.release_address(pool.pool_id, address.ip)
+        settling.settle(self.ipam, tx, change, done=done, decision=decision)
 
     def release_pools(self, tx: Transaction, network: NetworkSpec) -> None:
         """Give a network's pools back to IPAM; already given back is fine."""
-        ipam = self.ipam(network.ipam, tx)
-        for pool in network.pools:
-            with contextlib.suppress(LookupError):
-                ipam.release_pool(pool.pool_id)
+        settling.release_pools(self.ipam, tx, network)
 
     # What a death left behind
 
@@ -382,22 +301,6 @@ def _begin(tx: Transaction, maker: int, verb: str, *, forward: bool) -> int:
         (maker, verb, int(forward)),
     )
     return int(cursor.lastrowid or 0)
-
-
-def _columns_before(change: int, text: str) -> list[tuple[str, int, str, str | int | None]]:
-    """Tables, rows and columns that a change changed, with what was there before.
-
-    Raises:
-        StoreError: the record of it is damaged.
-    """
-    try:
-        found = [(table, row, column, value) for table, row, column, value in json.loads(text)]
-        if all(column in _RESTORED[table] for table, _, column, _ in found):
-            return found
-        reason: object = f"it has columns that no change changes: {text:.200}"
-    except (ValueError, TypeError, KeyError) as error:
-        reason = repr(error)
-    raise StoreError.damage(f"the record of change {change}", reason)
 
 
 def _recorded(reader: sqlite3.Connection, column: str, change: int) -> list[Operation]:

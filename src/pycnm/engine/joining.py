@@ -250,8 +250,8 @@ def specify(
             f"endpoint with name {name} already exists in network {row.spec.name}; "
             "disconnect it first, or give another name"
         )
-    ip = _address(engine, decision, row, version=4, wanted=request.ip, name=name)
-    ip6 = _address(engine, decision, row, version=6, wanted=request.ip6, name=name)
+    ip = lease(engine, decision, row, version=4, wanted=request.ip, name=name)
+    ip6 = lease(engine, decision, row, version=6, wanted=request.ip6, name=name)
     mac: EUI | None = request.mac
     first = ip or ip6
     if mac is None and first is not None:
@@ -289,7 +289,7 @@ def _new_id(tx: sqlite3.Connection) -> str:
             return identity
 
 
-def _address(
+def lease(
     engine: Engine,
     decision: Decision,
     row: NetworkRow,
@@ -298,6 +298,7 @@ def _address(
     wanted: IPAddress | None,
     name: str,
 ) -> IPNetwork | None:
+    """An address of the network for an endpoint; None if it has none of that family."""
     pool = row.spec.pool(version)
     if pool is None:
         if wanted is not None:
@@ -309,8 +310,8 @@ def _address(
     if wanted is not None:
         addresses.endpoint_address(wanted, [pool.subnet])
     ipam = engine.ipam(row.spec.ipam, decision.tx)
-    lease = ipam.request_address(pool.pool_id, wanted, {ENDPOINT_NAME: name})
-    return lease.address if lease is not None else None
+    given = ipam.request_address(pool.pool_id, wanted, {ENDPOINT_NAME: name})
+    return given.address if given is not None else None
 
 
 def insert(

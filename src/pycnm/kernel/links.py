@@ -221,9 +221,11 @@ def _settle_pair(session: LinuxSession, fact: plan.Veth, request: bytes) -> Call
             if found is None or (found.link, found.ifindex) != (peer.ifindex, peer.link):
                 raise _taken(fact, f"{fact.peer} in {fact.peer_ns}")
             _repair(session, fact, fact.ns, fact.name)
-            if fact.mtu and peer.mtu != fact.mtu:
+            mtu = fact.mtu if fact.mtu != peer.mtu else 0
+            mac = fact.peer_mac if rtnl.hardware(fact.peer_mac) != peer.mac else ""
+            if mtu or mac:
                 inside = session.socket(fact.peer_ns)
-                answer = inside.request([rtnl.set_link(fact.peer, mtu=fact.mtu)])[0]
+                answer = inside.request([rtnl.set_link(fact.peer, mac=mac, mtu=mtu)])[0]
                 if answer.code:
                     raise refusal(fact, answer.code, answer.text)
             return

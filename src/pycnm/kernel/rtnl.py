@@ -209,12 +209,14 @@ def set_link(
     alias: str = "",
     group: int = 0,
     master: int = 0,
+    mac: str = "",
     mtu: int = 0,
 ) -> bytes:
     """Change a link that is there; what isn't given stays as it is."""
     body = _link(flags=IFF_UP if up else 0, change=0 if up is None else IFF_UP)
     body += string(IFLA_IFNAME, name)
     body += attribute(IFLA_IFALIAS, alias.encode()) if alias else b""
+    body += attribute(IFLA_ADDRESS, hardware(mac)) if mac else b""
     body += u32(IFLA_GROUP, group) if group else b""
     body += u32(IFLA_MASTER, master) if master else b""
     body += u32(IFLA_MTU, mtu) if mtu else b""

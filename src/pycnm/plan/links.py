@@ -142,7 +142,7 @@ class Veth(Operation):
 
     def subject(self) -> Hashable:
         """The pair: both ends, and where they are."""
-        return (*_link(self.ns, self.name), *_link(self.peer_ns, self.peer), self.peer_mac)
+        return (*_link(self.ns, self.name), *_link(self.peer_ns, self.peer))
 
     def keeps(self) -> tuple[Hashable, ...]:
         """What is set on either end."""
@@ -258,6 +258,14 @@ class Route(Operation):
         the place of this one is made before.
         """
         return (_namespace(self.ns),)
+
+    def is_lost_with(self, other: Operation) -> bool:
+        """With the last address of its family, and of its link."""
+        return (
+            isinstance(other, Address)
+            and (other.ns, other.link) == (self.ns, self.link)
+            and (":" in other.address) == (":" in self.destination)
+        )
 
 
 @attrs.frozen

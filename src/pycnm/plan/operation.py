@@ -104,6 +104,14 @@ class Operation:
         """
         return None
 
+    def is_lost_with(self, other: Operation) -> bool:
+        """Whether the kernel may forget this when `other` is undone, though it needn't.
+
+        With the last IPv4 address of a link go its IPv4 routes.
+        """
+        del other
+        return False
+
     def to_json(self) -> str:
         """A text that `from_json` turns into an equal operation."""
         values = [getattr(self, name) for name in self.fields]

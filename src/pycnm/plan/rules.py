@@ -6,6 +6,8 @@ it: small, printable, undoable.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import attrs
 
 from pycnm.nft import ruleset
@@ -53,6 +55,10 @@ class Guard(Operation):
 
     def __str__(self) -> str:
         return "\n".join(f"nft {quoted(f'add {item}')}" for item in self.objects)
+
+    def subject(self) -> Hashable:
+        """The port: it is never without a guard while the guard changes."""
+        return ("guard", self.port)
 
     @property
     def objects(self) -> tuple[Object, ...]:

@@ -113,10 +113,10 @@ def difference(
         return undo, do
     same = {*undo} & {*do}
     amended = {operation.subject() for operation in do} - {None}
-    return (
-        [each for each in undo if each not in same and each.subject() not in amended],
-        [each for each in do if each not in same],
-    )
+    gone = [each for each in undo if each not in same and each.subject() not in amended]
+    return gone, [
+        each for each in do if each not in same or any(each.is_lost_with(other) for other in gone)
+    ]
 
 
 def _perform(

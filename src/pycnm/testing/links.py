@@ -114,7 +114,8 @@ class _Veths:
         if found is not None and found.peer is peer is not None:
             _settle(session, fact, found, master)
             found.up |= fact.up
-            peer.mtu = fact.mtu or peer.mtu
+            _refuse_bad_values(fact, fact.peer_mac, fact.mtu)
+            peer.mtu, peer.mac = fact.mtu or peer.mtu, fact.peer_mac
             return False
         if peer is not None:
             raise _taken(fact, f"{fact.peer} in {fact.peer_ns}")
