@@ -86,13 +86,13 @@ class Adapter:
     """
 
     use_ns = True
-    flag_nullpath_ok = True
-    flag_nopath = True
 
     def __init__(self, filesystem: Filesystem, module: Any, ready: Callable[[], None]) -> None:
         self._fs = filesystem
         self._module = module
         self._ready = ready
+        # Without handles: mfusepy keeps those of truncate and others for itself.
+        self.flag_nullpath_ok = self.flag_nopath = module.__name__ != "mfusepy"
 
     def __call__(self, operation: str, *arguments: Any) -> Any:
         """What fusepy calls for each operation."""
@@ -155,8 +155,12 @@ class Adapter:
         return self._fs.write(handle, data, offset)
 
     @_call
-    def truncate(self, path: str, length: int, handle: int | None = None) -> None:
-        self._fs.truncate(path, length, handle or 0)
+    def truncate(self, path: str | None, length: int, handle: int | None = None) -> None:
+        self._fs.truncate(path or "", length, handle or 0)
+
+    @_call
+    def flush(self, _path: str | None, handle: int) -> None:
+        self._fs.flush(handle)
 
     @_call
     def release(self, _path: str | None, handle: int) -> None:
@@ -192,11 +196,11 @@ class Adapter:
 
     @_call
     def chmod(self, path: str, _mode: int) -> None:
-        self._fs.impossible("chmod", path)
+        self._fs.owner("chmod", path)
 
     @_call
     def chown(self, path: str, _uid: int, _gid: int) -> None:
-        self._fs.impossible("chown", path)
+        self._fs.owner("chown", path)
 
     @_call
     def utimens(self, path: str, _times: object = None) -> None:
@@ -215,4 +219,4 @@ def caller(module: Any) -> Caller:
         session = os.getsid(pid) if pid else 0
     except ProcessLookupError:
         session = 0
-    return Caller(uid, session)
+    return Caller(uid, session, pid)

@@ -23,8 +23,16 @@ class Handle(Protocol):
     def truncate(self) -> None:
         """What is written from now on replaces everything."""
 
-    def close(self) -> None:
-        """Nothing will be read or written any more."""
+    @property
+    def written(self) -> int:
+        """How many bytes were written."""
+
+    def settle(self) -> None:
+        """What has been done so far is all there is, as far as one can tell."""
+
+    @property
+    def emptied(self) -> bool:
+        """It would be emptied, if nothing more is written."""
 
 
 def opened(node: File | Stream, flags: int, *, new: bool = False) -> Handle:
@@ -64,6 +72,7 @@ class _Value:
     def __init__(self, node: File, content: bytes, flags: int) -> None:
         self._node = node
         self._content = content
+        self._writes = bool(flags & _WRITES)
         self._appends = bool(flags & os.O_APPEND)
         self._written = b""
         self._truncated = bool(flags & os.O_TRUNC)
@@ -91,13 +100,22 @@ class _Value:
         return len(data)
 
     def truncate(self) -> None:
-        self._truncated, self._written, self._content = True, b"", b""
+        if self._writes:
+            self._truncated, self._written, self._content = True, b"", b""
 
-    def close(self) -> None:
+    @property
+    def written(self) -> int:
+        return len(self._written)
+
+    @property
+    def emptied(self) -> bool:
         # `: > publish` empties a list; of a value there is nothing to be emptied.
-        node = self._node
-        if self._truncated and not self._tried and node.add is not None and node.write:
-            node.write("")
+        return self._truncated and not self._tried and self._node.add is not None
+
+    def settle(self) -> None:
+        if self.emptied and self._node.write is not None:
+            self._tried = True
+            self._node.write("")
 
 
 _PAGE = 4096
@@ -127,7 +145,15 @@ class _Follower:
         raise refuse(errno.EACCES, "this file can only be read")
 
     def truncate(self) -> None:
-        raise refuse(errno.EACCES, "this file can only be read")
+        """It isn't written through this one."""
 
-    def close(self) -> None:
+    @property
+    def written(self) -> int:
+        return 0
+
+    @property
+    def emptied(self) -> bool:
+        return False
+
+    def settle(self) -> None:
         self._following.close()

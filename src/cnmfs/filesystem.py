@@ -11,17 +11,22 @@ import errno
 import itertools
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from cnmfs.files import Handle, opened
-from cnmfs.reasons import Caller, Reasons
-from cnmfs.tree import Directory, File, Link, Node, Stream, refuse, walk
+from cnmfs.reasons import Caller, Reasons, object_of
+from cnmfs.tree import DOCUMENT_MAX, Directory, File, Link, Node, Stream, refuse, walk
 from pycnm import CNMError
 
 T = TypeVar("T")
 NAME_MAX = 255
+_SCRATCH, _SCRATCHES = re.compile(r"(.+)[A-Za-z0-9]{6}"), 64
+_INTENT = 2.0
+"""Seconds between two removals of one `rm -r`, at most."""
 _log = logging.getLogger("cnmfs")
 
 
@@ -71,6 +76,8 @@ class Filesystem:
         self._handles: dict[int, _Open] = {}
         self._listings: dict[int, list[str]] = {}
         self._numbers = itertools.count(1)
+        self._scratch: dict[str, File] = {}
+        self._stubborn: dict[tuple[int, str], float] = {}
 
     # Looking
 
@@ -141,7 +148,12 @@ class Filesystem:
             parent, name = self._parent(path)
             if parent.create is None:
                 raise self._not_here(parent, f"no file {name} can be made here")
-            node = parent.create(name)
+            if _is_scratch(parent, name):
+                node = self._scratch[path] = _scratch()
+                for old in list(self._scratch)[:-_SCRATCHES]:
+                    del self._scratch[old]
+            else:
+                node = parent.create(name)
             return self._keep(path, node, opened(node, flags, new=True), new=True)
 
         return self._do("create", path, work)
@@ -158,21 +170,35 @@ class Filesystem:
 
     def truncate(self, path: str, length: int, handle: int = 0) -> None:
         """Cut a file, or what is open of it, to nothing."""
+        if handle:
+            found = [self._handles[handle]]
+            path = found[0].path
+        else:
+            found = [each for each in list(self._handles.values()) if each.path == path]
 
         def work() -> None:
-            if length:
+            # An editor may cut after what it has written, which is all there is.
+            if length and not any(each.handle.written == length for each in found):
                 raise refuse(errno.EINVAL, "a file here can be emptied, not cut or grown")
-            found = [self._handles[handle]] if handle else list(self._handles.values())
             for each in found:
-                if handle or each.path == path:
+                if not length:
                     each.handle.truncate()
 
         self._do("truncate", path, work, changes=False)
 
+    def flush(self, handle: int) -> None:
+        """A descriptor of an open file was closed; there may be others.
+
+        A shell opens, duplicates and closes before it writes.
+        """
+        found = self._handles[handle]
+        if found.handle.emptied and not _has_open(self._caller().pid, found.path):
+            self._do("close", found.path, found.handle.settle)
+
     def close(self, handle: int) -> None:
         """Forget an open file."""
         found = self._handles.pop(handle)
-        self._do("close", found.path, found.handle.close, changes=False)
+        self._do("close", found.path, found.handle.settle, changes=False)
 
     # Objects
 
@@ -195,9 +221,11 @@ class Filesystem:
         def work() -> None:
             self._directory(path)
             parent, name = self._parent(path)
-            if parent.remove is None:
+            self._one_by_one(path)
+            if parent.remove is not None:
+                parent.remove(name)
+            elif not self._goes(path):
                 raise self._not_here(parent, f"the directory {name} belongs to what it is in")
-            parent.remove(name)
 
         self._do("rmdir", path, work)
 
@@ -205,14 +233,19 @@ class Filesystem:
         """Remove a file or a link."""
 
         def work() -> None:
-            node = self._look(path)
+            self._look(path)
+            if self._scratch.pop(path, None) is not None:
+                return
             parent, name = self._parent(path)
+            self._one_by_one(path)
             if parent.unlink is not None:
                 parent.unlink(name)
-            elif not self._rmrf or not isinstance(node, (File, Stream, Link)):
+            elif not self._goes(path):
+                self._stubborn[self._caller().pid, object_of(path)] = time.monotonic()
                 raise self._not_here(parent, f"the file {name} belongs to what it is in")
 
-        self._do("unlink", path, work)
+        # After a `sed -i` that failed it is no success.
+        self._do("unlink", path, work, changes=path not in self._scratch)
 
     def link(self, path: str, target: str) -> None:
         """symlink(2)."""
@@ -232,6 +265,9 @@ class Filesystem:
 
         def work() -> None:
             self._look(old)
+            if old in self._scratch:
+                self._replace(old, new)
+                return
             (source, name), (destination, other) = self._parent(old), self._parent(new)
             same = os.path.dirname(old.rstrip("/")) == os.path.dirname(new.rstrip("/"))  # noqa: PTH120
             if source.rename is None or not same:
@@ -243,6 +279,11 @@ class Filesystem:
             source.rename(name, other)
 
         self._do("rename", old, work)
+
+    def owner(self, what: str, path: str) -> None:
+        """chmod(2) and chown(2): scratch files take it, without effect."""
+        if path not in self._scratch:
+            self.impossible(what, path)
 
     def impossible(self, what: str, path: str) -> None:
         """Refuse what no tree of ours can do."""
@@ -258,7 +299,7 @@ class Filesystem:
         for name in path.split("/"):
             if len(os.fsencode(name)) > NAME_MAX:
                 raise refuse(errno.ENAMETOOLONG, f"a name has {NAME_MAX} bytes at most")
-        return walk(self._root, path)
+        return self._scratch.get(path) or walk(self._root, path)
 
     def _directory(self, path: str) -> Directory:
         node = self._look(path)
@@ -271,6 +312,48 @@ class Filesystem:
         if len(os.fsencode(name)) > NAME_MAX:
             raise refuse(errno.ENAMETOOLONG, f"a name has {NAME_MAX} bytes at most")
         return self._directory(where), name
+
+    def _replace(self, scratch: str, path: str) -> None:
+        """`sed -i` moves its scratch file to what it has edited: a write of the whole file."""
+        node, source = self._look(path), self._scratch[scratch]
+        if not isinstance(node, File) or node.write is None or source.read is None:
+            raise refuse(errno.EPERM, f"{path} can't be replaced")
+        node.write(source.read())
+        del self._scratch[scratch]
+
+    def _goes(self, path: str) -> bool:
+        """Whether what belongs to an object may be removed, to no effect, before the object is."""
+        if not self._rmrf:
+            return False
+        where = os.path.dirname(path)  # noqa: PTH120
+        while where.strip("/"):
+            parent, _ = self._parent(where)
+            if parent.remove is not None:
+                return True
+            where = os.path.dirname(where)  # noqa: PTH120
+        return False
+
+    def _one_by_one(self, path: str) -> None:
+        """Refuse to go on with an `rm -r`.
+
+        Of a process that was just refused a file of an object nothing in the
+        object is taken: the links of its endpoints would be disconnected one
+        by one.
+        """
+        now = time.monotonic()
+        for key, at in list(self._stubborn.items()):
+            if now - at > _INTENT:
+                self._stubborn.pop(key, None)
+        pid = self._caller().pid
+        inside = path.strip("/") + "/"
+        for who, what in list(self._stubborn):
+            if who == pid and inside.startswith(what + "/"):
+                self._stubborn[who, what] = now
+                raise refuse(
+                    errno.EPERM,
+                    f"{what} isn't removed file by file: rmdir {what}; "
+                    "mounted with -o rmrf, rm -r gets through",
+                )
 
     @staticmethod
     def _not_here(parent: Directory, words: str) -> OSError:
@@ -321,7 +404,36 @@ class Filesystem:
         raise OSError(code, words)
 
 
-_MEANT = frozenset({"open", "truncate", "close", "link", "chmod", "mknod"})
+def _is_scratch(parent: Directory, name: str) -> bool:
+    """Whether it is what `sed -i` writes: sedXXXXXX, or that of busybox, mtuXXXXXX."""
+    match = _SCRATCH.fullmatch(name)
+    if match is None or parent.unlink is not None:
+        return False
+    return match[1] == "sed" or isinstance(parent.look(match[1]), File)
+
+
+def _scratch() -> File:
+    """An empty file in memory."""
+    content = ""
+
+    def store(text: str) -> None:
+        nonlocal content
+        content = text
+
+    return File(mode=0o600, read=lambda: content, write=store, limit=DOCUMENT_MAX)
+
+
+def _has_open(pid: int, path: str) -> bool:
+    """Whether a process still has a file of ours open."""
+    with contextlib.suppress(OSError):
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if str(each.readlink()).endswith(path):
+                    return True
+    return False
+
+
+_MEANT = frozenset({"open", "truncate", "close", "link", "chmod", "chown", "mknod"})
 
 
 def _notes(error: BaseException) -> list[str]:

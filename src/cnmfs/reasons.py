@@ -17,10 +17,11 @@ _OK = "ok\n"
 
 @attrs.frozen
 class Caller:
-    """Who called: a user, and the session of their shell."""
+    """Who called: a user, and the session of their shell; the process makes no other caller."""
 
     uid: int = 0
     session: int = 0
+    pid: int = attrs.field(default=0, eq=False)
 
 
 @attrs.frozen
@@ -59,13 +60,13 @@ class Reasons:
         with self._lock:
             self._log.append(failure)
             _put(self._last, caller, failure)
-            _put(self._of, _object(path), failure)
+            _put(self._of, object_of(path), failure)
 
     def succeeded(self, caller: Caller, path: str) -> None:
         """Note that a change was made."""
         with self._lock:
             self._last.pop(caller, None)
-            self._of.pop(_object(path), None)
+            self._of.pop(object_of(path), None)
 
     def last(self, caller: Caller) -> str:
         """`ok`, or why the last change of this caller's session failed."""
@@ -75,7 +76,7 @@ class Reasons:
     def of(self, path: str) -> str:
         """`ok`, or why the last change of the object at a path failed."""
         with self._lock:
-            return str(self._of.get(_object(path), _OK))
+            return str(self._of.get(object_of(path), _OK))
 
     def log(self) -> str:
         """The last failures of everybody, the oldest first."""
@@ -95,7 +96,7 @@ def _put(into: dict[K, Failure], key: K, failure: Failure) -> None:
         del into[next(iter(into))]
 
 
-def _object(path: str) -> str:
+def object_of(path: str) -> str:
     """The object that a path is in: networks/NAME, sandboxes/NAME, or an endpoint of it."""
     names = path.strip("/").split("/")
     if len(names) > 3 and names[0] == "sandboxes" and names[2] == "endpoints":  # noqa: PLR2004

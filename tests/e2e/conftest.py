@@ -174,13 +174,37 @@ def mounted(request, tmp_path):
     made.close()
 
 
+@pytest.fixture(scope="module", params=BINDINGS)
+def shared(request, tmp_path_factory):
+    """A mount for the tests of a module; they leave it as it was."""
+    _needs_a_mount()
+    made = Mounted(tmp_path_factory.mktemp("shared"), request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """Mounts a tree: `mount("fusepy", "rmrf")`."""
+    _needs_a_mount()
+    made = []
+
+    def start(binding, *options):
+        made.append(Mounted(tmp_path, binding, options))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
 @pytest.fixture
 def refused():
     """Asserts that something is refused with an error number."""
 
     @contextlib.contextmanager
     def check(*codes):
-        with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is looked at
+        with pytest.raises(OSError) as caught:
             yield
         names = [errno.errorcode[code] for code in codes]
         assert errno.errorcode.get(caught.value.errno) in names, caught.value
