@@ -14,7 +14,9 @@ def environment(tmp_path):
     return tours.with_command(tmp_path)
 
 
-@pytest.mark.parametrize("heading", ["From the shell", "From Python", "From a notebook"])
+@pytest.mark.parametrize(
+    "heading", ["From the shell", "As files", "From Python", "From a notebook"]
+)
 def test_the_tours_of_the_readme(host, environment, heading):
     before = host.picture()
     tours.tour(host, tours.steps(tours.section("README.md", heading)), **environment)

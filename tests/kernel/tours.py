@@ -110,7 +110,12 @@ def on_stage(place, *argv, text="", **environment):
     """What becomes of a program with processes and a /var/lib of its own."""
     stage = (
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-        *("bash", "-c", 'mount -t tmpfs tmpfs /var/lib && "$@"', "stage"),
+        *(
+            "bash",
+            "-c",
+            'mount -t tmpfs tmpfs /var/lib && mount -t tmpfs tmpfs /mnt && "$@"',
+            "stage",
+        ),
     )
 
     def start():
@@ -129,14 +134,16 @@ def on_stage(place, *argv, text="", **environment):
 
 
 def with_command(directory, environment=os.environ):
-    """The environment of a reader who has installed pycnm: `cnm` is a command."""
-    command = directory / "bin" / "cnm"
-    command.parent.mkdir()
-    command.write_text(
-        f"#!{sys.executable}\nimport sys\nfrom pycnm.cli.main import main\nsys.exit(main())\n"
-    )
-    command.chmod(0o755)
-    return {**environment, "PATH": f"{command.parent}:{environment['PATH']}"}
+    """The environment of a reader who has installed pycnm: `cnm` and `cnmfs` are commands."""
+    place = directory / "bin"
+    place.mkdir()
+    for name, module in (("cnm", "pycnm.cli.main"), ("cnmfs", "cnmfs.__main__")):
+        command = place / name
+        command.write_text(
+            f"#!{sys.executable}\nimport sys\nfrom {module} import main\nsys.exit(main())\n"
+        )
+        command.chmod(0o755)
+    return {**environment, "PATH": f"{place}:{environment['PATH']}"}
 
 
 def plain(text):
