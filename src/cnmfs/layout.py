@@ -41,6 +41,7 @@ class Layout:
                 "last_error": File(read=lambda: reasons.last(caller())),
                 "error_log": File(mode=0o644, read=reasons.log, write=self._clear),
                 "drivers": _drivers(),
+                "ipam": fixed({"default": fixed({"pools": File(read=self._pools)})}),
                 "networks": self._networks(),
                 "sandboxes": self._sandboxes(),
             },
@@ -52,6 +53,15 @@ class Layout:
         if text.strip():
             raise refuse(errno.EINVAL, "an empty write clears the log; nothing else can be written")
         self._reasons.clear()
+
+    def _pools(self) -> str:
+        """Each subnet that is held: whose, how many addresses are taken, how many free."""
+        return "".join(
+            f"{subnet} network={network.name} used={status.ips_in_use} "
+            f"free={status.dynamic_ips_available}\n"
+            for network in self._cnm.networks()
+            for subnet, status in network.usage().items()
+        )
 
     def _extra(self, path: str) -> dict[str, Node]:
         return {"last_error": File(read=lambda: self._reasons.of(path))}

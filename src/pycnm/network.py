@@ -13,11 +13,13 @@ from pycnm.engine import attaching, configuring, files, inspection, networks, re
 from pycnm.engine.joining import endpoint_request
 from pycnm.engine.records import NetworkRow
 from pycnm.errors import NotFoundError
+from pycnm.ipam.default import DefaultIPAM
 from pycnm.plan.operation import Operation, Plan
 from pycnm.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from pycnm.engine.engine import Engine
+    from pycnm.ipam.base import PoolStatus
     from pycnm.spec.objects import NetworkSpec
 
 
@@ -274,6 +276,15 @@ class Network:
         row = self._row()
         with self._engine.reading() as reader:
             return inspection.network(self._engine, reader, row)
+
+    def usage(self) -> dict[IPNetwork, PoolStatus]:
+        """How full its subnets are; empty if its IPAM doesn't count."""
+        spec = self._row().spec
+        with self._engine.reading() as reader:
+            ipam = self._engine.ipam(spec.ipam, reader)
+            if not isinstance(ipam, DefaultIPAM):
+                return {}
+            return {pool.subnet: ipam.status(pool.pool_id) for pool in spec.pools}
 
     def explain(self) -> Plan:
         """What the kernel holds for it, as the commands a person would have typed."""

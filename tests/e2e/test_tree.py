@@ -29,7 +29,8 @@ def pair(net):
 
 def test_what_is_there_at_first(fs):
     assert set(fs.listdir("")) >= {
-        "README", "version", "last_error", "error_log", "drivers", "networks", "sandboxes",
+        "README", "version", "last_error", "error_log", "events", "drivers", "ipam", "networks",
+        "sandboxes",
     }  # fmt: skip
     assert fs.listdir("networks") == ["bridge", "host", "none"]
     assert fs.listdir("sandboxes") == []
@@ -286,6 +287,12 @@ def test_sizes_modes_and_kinds(pair):
                 assert size == len(pair.read(path)), path
 
     look("")
+
+
+def test_what_is_taken_of_the_subnets(pair):
+    found = dict(line.split(" ", 1) for line in pair.read("ipam/default/pools").splitlines())
+    assert found["10.20.30.0/24"] == "network=net used=5 free=251"
+    assert found.keys() == {"10.20.30.0/24", pair.read("networks/bridge/subnet").strip()}
 
 
 def test_an_endpoint_changes_live(pair, refused):

@@ -79,6 +79,12 @@ def test_a_subnet_that_overlaps_its_own(net, subnet):
     assert net.subnets == [IPNetwork(subnet)]
 
 
+def test_how_full_it_is(cnm, net, box):
+    (status,) = net.usage().values()
+    assert (status.ips_in_use, status.dynamic_ips_available) == (4, 252)
+    assert cnm.network("host").usage() == {}
+
+
 def test_another_gateway_keeps_the_rest(cnm):
     net = cnm.create_network(
         "net",
