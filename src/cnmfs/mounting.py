@@ -23,6 +23,7 @@ from pycnm.errors import CNMError, InvalidArgumentError
 from pycnm.kernel import mounts
 
 _PATIENCE = 1.0
+_DEAD = {errno.ENOTCONN, errno.ECONNABORTED}
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _THREADS = 64
 
@@ -143,7 +144,7 @@ def replace_dead(mountpoint: Path) -> None:
         try:
             status = mountpoint.stat()
         except OSError as error:
-            if error.errno != errno.ENOTCONN or time.monotonic() > end:
+            if error.errno not in _DEAD or time.monotonic() > end:
                 raise InvalidArgumentError(
                     f"{mountpoint} is no mount point: {error.strerror}; mkdir {mountpoint} first"
                 ) from None

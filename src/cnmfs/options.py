@@ -9,6 +9,7 @@ import attrs
 
 from pycnm import InvalidArgumentError
 
+_BINDINGS = {"mfusepy", "fusepy"}
 _IGNORED = {"rw", "auto", "noauto", "nofail", "_netdev", "defaults", "nosuid", "nodev", "noexec"}
 
 
@@ -52,7 +53,7 @@ def read(texts: list[str]) -> Options:
             options = attrs.evolve(options, state_dir=Path(value).absolute())
         elif name == "host":
             options = attrs.evolve(options, host=value)
-        elif name == "binding":
+        elif name == "binding" and value in _BINDINGS:
             options = attrs.evolve(options, binding=value)
         elif name and name not in _IGNORED and not name.startswith("x-"):
             raise InvalidArgumentError(

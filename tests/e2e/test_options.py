@@ -1,0 +1,47 @@
+"""The options of a mount."""
+
+from __future__ import annotations
+
+import grp
+from pathlib import Path
+
+import pytest
+
+from cnmfs import options
+from cnmfs.options import Options
+from pycnm import InvalidArgumentError
+
+
+def test_none():
+    assert options.read([]) == options.read([""]) == Options()
+    assert Options().state_dir == Path("/var/lib/cnm")
+
+
+def test_all_of_them():
+    found = options.read(["gid=12,rmrf", "ro,state_dir=/s,host=h1", "binding=fusepy"])
+    assert found == Options(
+        state_dir=Path("/s"), host="h1", gid=12, rmrf=True, ro=True, binding="fusepy"
+    )
+
+
+def test_a_group_by_its_name():
+    group = grp.getgrall()[-1]
+    assert options.read([f"gid={group.gr_name}"]).gid == group.gr_gid
+    with pytest.raises(InvalidArgumentError, match="no such group"):
+        options.read(["gid=nobodys"])
+
+
+def test_the_state_directory_may_be_relative(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert options.read(["state_dir=s"]).state_dir == tmp_path / "s"
+
+
+def test_words_of_mount_are_ignored():
+    text = "rw,nosuid,nodev,noexec,_netdev,nofail,defaults,auto,noauto,x-systemd.automount"
+    assert options.read([text]) == Options()
+
+
+@pytest.mark.parametrize("text", ["colour", "colour=red", "rmrf,rmfr", "binding=other"])
+def test_unknown_ones_are_refused(text):
+    with pytest.raises(InvalidArgumentError, match="unknown mount option"):
+        options.read([text])
