@@ -45,6 +45,7 @@ class _Open(NamedTuple):
     node: Node
     handle: Handle
     new: bool
+    pid: int
 
 
 class Filesystem:
@@ -189,10 +190,11 @@ class Filesystem:
     def flush(self, handle: int) -> None:
         """A descriptor of an open file was closed; there may be others.
 
-        A shell opens, duplicates and closes before it writes.
+        A shell opens, duplicates and closes before it writes, and so do those
+        that it forks: what counts is whether who opened it still has it open.
         """
         found = self._handles[handle]
-        if found.handle.emptied and not _has_open(self._caller().pid, found.path):
+        if found.handle.emptied and not _has_open(found.pid, found.path):
             self._do("close", found.path, found.handle.settle)
 
     def close(self, handle: int) -> None:
@@ -380,7 +382,7 @@ class Filesystem:
 
     def _keep(self, path: str, node: Node, handle: Handle, *, new: bool = False) -> int:
         number = next(self._numbers)
-        self._handles[number] = _Open(path, node, handle, new)
+        self._handles[number] = _Open(path, node, handle, new, self._caller().pid)
         return number
 
     def _do(self, what: str, path: str, work: Callable[[], T], *, changes: bool = True) -> T:

@@ -73,6 +73,8 @@ def everything(tree):
 
 
 # What is typed; then what the file says.
+EDIT = f"""cd {END}; echo 80:80 > publish
+{{ x=$(cat publish); echo $x; echo 81:81; }} > publish"""
 WRITES = {
     "echo": (f"echo 1400 > {NET}/mtu", "mtu", "1400\n"),
     "echo -n": (f"printf 1400 > {NET}/mtu", "mtu", "1400\n"),
@@ -96,6 +98,8 @@ WRITES = {
                          "c2 0.0.0.0:8080:80\nc2 0.0.0.0:8081:81\n"),
     "take away": (f"printf '80:80\\n81:81\\n' > {END}/publish; echo -80:80 >> {END}/publish",
                   "publish", "c2 0.0.0.0:81:81\n"),
+    "edit a list": (EDIT, "publish",
+                    "c2 0.0.0.0:80:80\nc2 0.0.0.0:81:81\n"),
     "empty a list": (f"echo 8080:80 > {END}/publish; : > {END}/publish", "publish", ""),
     "empty by cp": (f"echo 8080:80 > {END}/publish; cp /dev/null {END}/publish", "publish", ""),
     "empty by truncate": (f"echo 8080:80 > {END}/publish; truncate -s0 {END}/publish",
@@ -298,6 +302,14 @@ def test_an_editor_writes_in_place(tree):
     os.fsync(descriptor)
     os.close(descriptor)
     assert tree.read(f"{NET}/mtu") == "1400\n"
+
+
+def test_a_list_is_empty_when_close_returns(tree):
+    for _ in range(30):
+        tree.write(f"{END}/publish", "80:80\n")
+        tree.write(f"{END}/publish")
+        with tree.root.joinpath(NET, "publish").open() as stream:
+            assert stream.read() == ""
 
 
 @pytest.mark.skipif(shutil.which("vim") is None, reason="there is no vim")
