@@ -12,12 +12,13 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cnmfs.filesystem import Filesystem
 from cnmfs.reasons import Caller
 
-C = TypeVar("C", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def binding(wanted: str = "") -> Any:
@@ -63,17 +64,17 @@ class _Pinned(threading.local):
 _pinned = _Pinned()
 
 
-def _call(method: C) -> C:
+def _call(method: Callable[Concatenate[Adapter, P], R]) -> Callable[Concatenate[Adapter, P], R]:
     @wraps(method)
-    def guarded(self: Adapter, *arguments: Any) -> Any:
+    def guarded(self: Adapter, /, *arguments: P.args, **more: P.kwargs) -> R:
         _ = _pinned.__dict__
         try:
-            return method(self, *arguments)
+            return method(self, *arguments, **more)
         except OSError as error:
             # One without a number would read as success.
             raise OSError(error.errno or errno.EIO, error.strerror or "") from None
 
-    return guarded  # type: ignore[return-value]
+    return guarded
 
 
 class Adapter:

@@ -407,7 +407,7 @@ class Filesystem:
 
 
 def _is_scratch(parent: Directory, name: str) -> bool:
-    """Whether it is what `sed -i` writes: sedXXXXXX, or that of busybox, mtuXXXXXX."""
+    """Whether `sed -i` writes it: `sed`, or busybox the name of the file, and six characters."""
     match = _SCRATCH.fullmatch(name)
     if match is None or parent.unlink is not None:
         return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Protocol
 
 import attrs
@@ -126,9 +126,9 @@ class Directory(Node):
     mode: int = 0o555
 
 
-def fixed(nodes: dict[str, Node], **more: object) -> Directory:
+def fixed(nodes: Mapping[str, Node], *, mode: int = 0o555, hint: str = "") -> Directory:
     """A directory of nodes that are known beforehand."""
-    return Directory(names=lambda: nodes, look=nodes.get, **more)  # type: ignore[arg-type]
+    return Directory(names=lambda: nodes, look=nodes.get, mode=mode, hint=hint)
 
 
 def walk(root: Directory, path: str) -> Node:

@@ -128,7 +128,9 @@ class NotSupportedError(CNMError):
     cni_code = 107
 
 
-class PermissionDeniedError(CNMError, PermissionError):  # type: ignore[misc] # errno is never None
+# For OSError `errno` may be None, for a CNMError it may not: mypy sees two types for one
+# attribute.  Both bases are wanted, as callers catch either; and it is always set.
+class PermissionDeniedError(CNMError, PermissionError):  # type: ignore[misc] # see above
     """The caller lacks a right (CAP_NET_ADMIN, CAP_SYS_ADMIN, a file's mode)."""
 
     status = 403

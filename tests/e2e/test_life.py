@@ -23,10 +23,8 @@ BINDINGS = ["mfusepy", "fusepy"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_machine(own_mounts):
+def own_machine(own_mounts, fuse):
     """A network namespace and an empty /run/netns, with a host in it that nobody else knows."""
-    if os.geteuid() != 0 or not Path("/dev/fuse").exists():
-        pytest.skip("needs root and /dev/fuse to mount")
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.unshare(CLONE_NEWNET) == 0
     RUN_NETNS.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,7 @@ class PortSpec:
         return self.container_first
 
     def __attrs_post_init__(self) -> None:
-        _require_protocol(self.protocol)
+        _protocol(self.protocol)
         _require_ports(self.container_first, self.container_last, "container")
         chosen = (self.host_first, self.host_last) == _CHOOSE
         _require_ports(self.host_first, self.host_last, "host", lowest=0 if chosen else 1)
@@ -176,7 +176,7 @@ class PortBinding:
     port: int
 
     def __attrs_post_init__(self) -> None:
-        _require_protocol(self.protocol)
+        _protocol(self.protocol)
         _require_port(self.host_port, "host")
         _require_port(self.port, "container")
 
@@ -261,7 +261,7 @@ def _of_mapping(fields: Mapping[object, object]) -> PortSpec:
         host_last=host_ports[1],
         container_first=container_ports[0],
         container_last=container_ports[1],
-        protocol=protocol.lower() if isinstance(protocol, str) else protocol,  # type: ignore[arg-type] # checked there
+        protocol=_protocol(protocol.lower() if isinstance(protocol, str) else protocol),
     )
 
 
@@ -303,11 +303,12 @@ def _require_port(port: int, what: str, lowest: int = 1) -> None:
         )
 
 
-def _require_protocol(value: object) -> None:
+def _protocol(value: object) -> str:
     if not isinstance(value, str) or value not in PROTOCOLS:
         raise InvalidArgumentError(
             f"unknown protocol {shown(value)}; it should be tcp, udp or sctp"
         )
+    return value
 
 
 def _claims(spec: PortSpec) -> Iterator[tuple[int, ...]]:
