@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
-from cnmfs.tree import DOCUMENT_MAX, VALUE_MAX, File, refuse
+from cnmfs import values
+from cnmfs.tree import DOCUMENT_MAX, VALUE_MAX, Directory, File, Node, refuse
 
 T = TypeVar("T")
 READABLE, WRITABLE, SETTABLE = 0o444, 0o200, 0o644
@@ -56,11 +57,67 @@ def _ignored(value: object) -> None:
     del value
 
 
+class Told(Protocol):
+    """What every object has to say of itself."""
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits."""
+
+    def inspect(self) -> dict[str, Any]:
+        """Its settings."""
+
+    def explain(self) -> object:
+        """What the kernel holds for it."""
+
+    def check(self) -> list[str]:
+        """How the kernel differs from that."""
+
+
+O = TypeVar("O", bound=Told)  # noqa: E741 - an object
+
+
+def told(shown: str) -> list[Attribute[O]]:
+    """The files in which every object tells of itself.
+
+    Args:
+        shown: what `inspect` is.
+    """
+    return [
+        Attribute("id", "64 hexadecimal digits.", lambda thing: values.line(thing.id)),
+        Attribute("inspect", shown, lambda thing: values.document(thing.inspect())),
+        Attribute(
+            "explain",
+            "What the kernel holds for it, as the commands a person would have typed.",
+            lambda thing: values.line(thing.explain()),
+        ),
+        Attribute(
+            "check",
+            "How the kernel differs from that, a sentence a line; empty when all is well.",
+            lambda thing: values.lines(thing.check()),
+        ),
+    ]
+
+
+def directory(
+    attributes: Mapping[str, Attribute[T]], thing: T, more: Mapping[str, Node], hint: str
+) -> Directory:
+    """The directory of an object: a file for each attribute, and what else is in it.
+
+    Args:
+        hint: what to do instead of removing what is in it.
+    """
+    nodes: dict[str, Node] = {
+        **{name: attribute.file(thing) for name, attribute in attributes.items()},
+        **more,
+    }
+
+    def no_file(name: str) -> File:
+        raise refuse(errno.EPERM, f"there is no file {name} here; there are {', '.join(nodes)}")
+
+    return Directory(mode=0o755, names=lambda: nodes, look=nodes.get, create=no_file, hint=hint)
+
+
 def table(attributes: Iterable[Attribute[T]]) -> dict[str, Attribute[T]]:
     """Attributes by their name, in order."""
     return {attribute.name: attribute for attribute in attributes}
-
-
-def unknown(name: str, known: Iterable[str]) -> OSError:
-    """What to say of a file that there can't be."""
-    return refuse(errno.EPERM, f"there is no file {name} here; there are {', '.join(known)}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from cnmfs import publishing, values
-from cnmfs.attributes import Attribute, table, unknown
+from cnmfs import attributes, publishing, values
+from cnmfs.attributes import Attribute, table, told
 from cnmfs.tree import Directory, File, Link, Node, refuse
 from pycnm import Network, NotFoundError
 
@@ -154,25 +154,10 @@ ATTRIBUTES = table(
             store=publishing.replace_all,
             add=publishing.add_all,
         ),
-        Attribute("id", "64 hexadecimal digits.", lambda n: values.line(n.id)),
+        *told("The object of `docker network inspect`, as JSON."),
         Attribute("created", "When it was made (RFC 3339).", lambda n: values.line(n.spec.created)),
         Attribute(
             "interface", "The bridge on the host.", lambda network: values.line(network.interface)
-        ),
-        Attribute(
-            "inspect",
-            "The object of `docker network inspect`, as JSON.",
-            lambda network: values.document(network.inspect()),
-        ),
-        Attribute(
-            "explain",
-            "What the kernel holds for it, as the commands a person would have typed.",
-            lambda network: values.line(network.explain()),
-        ),
-        Attribute(
-            "check",
-            "How the kernel differs from that, a sentence a line; empty when all is well.",
-            lambda network: values.lines(network.check()),
         ),
         Attribute(
             "spec",
@@ -185,30 +170,19 @@ ATTRIBUTES = table(
 )
 
 
-def directory(network: Network, extra: dict[str, Node]) -> Directory:
+def directory(network: Network, extra: Mapping[str, Node]) -> Directory:
     """The directory of a network.
 
     Args:
         extra: nodes that every object has.
     """
-    fixed: dict[str, Node] = {
-        **{name: attribute.file(network) for name, attribute in ATTRIBUTES.items()},
+    more = {
         **extra,
         "options": _keyed(network, "options"),
         "labels": _keyed(network, "labels"),
         "endpoints": _endpoints(network),
     }
-
-    def no_file(name: str) -> File:
-        raise unknown(name, fixed)
-
-    return Directory(
-        mode=0o755,
-        names=lambda: fixed,
-        look=fixed.get,
-        create=no_file,
-        hint="remove the network with rmdir",
-    )
+    return attributes.directory(ATTRIBUTES, network, more, "remove the network with rmdir")
 
 
 def _keyed(network: Network, what: str) -> Directory:

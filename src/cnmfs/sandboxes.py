@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 
-from cnmfs import publishing, values
-from cnmfs.attributes import Attribute, table, unknown
+from cnmfs import attributes, publishing, values
+from cnmfs.attributes import Attribute, table, told
 from cnmfs.tree import Directory, File, Link, Node, refuse
 from pycnm import Controller, Endpoint, Sandbox
 
 SANDBOX = table(
     [
-        Attribute[Sandbox]("id", "64 hexadecimal digits.", lambda box: values.line(box.id)),
-        Attribute("key", "The path of its network namespace.", lambda box: values.line(box.key)),
+        Attribute[Sandbox](
+            "key", "The path of its network namespace.", lambda box: values.line(box.key)
+        ),
         Attribute(
             "created", "When it was made (RFC 3339).", lambda box: values.line(box.spec.created)
         ),
@@ -30,23 +32,13 @@ SANDBOX = table(
             "Its interfaces with their addresses, as JSON.",
             lambda box: values.document(box.interfaces()),
         ),
-        Attribute(
-            "inspect",
-            "The sandbox and its endpoints, as JSON.",
-            lambda box: values.document(box.inspect()),
-        ),
-        Attribute(
-            "explain",
-            "What the kernel holds for it, as the commands a person would have typed.",
-            lambda box: values.line(box.explain()),
-        ),
+        *told("The sandbox and its endpoints, as JSON."),
     ]
 )
 
 ENDPOINT = table(
     [
-        Attribute[Endpoint]("id", "64 hexadecimal digits.", lambda end: values.line(end.id)),
-        Attribute(
+        Attribute[Endpoint](
             "ip",
             "Its IPv4 address, one of the subnet. Changes live, unless ports are published.",
             lambda end: values.line(end.ip),
@@ -95,47 +87,19 @@ ENDPOINT = table(
             store=publishing.replace,
             add=publishing.add,
         ),
-        Attribute(
-            "inspect",
-            "Its settings, as JSON.",
-            lambda end: values.document(end.inspect()),
-        ),
-        Attribute(
-            "explain",
-            "What the kernel holds for it, as the commands a person would have typed.",
-            lambda end: values.line(end.explain()),
-        ),
-        Attribute(
-            "check",
-            "How the kernel differs from that, a sentence a line; empty when all is well.",
-            lambda end: values.lines(end.check()),
-        ),
+        *told("Its settings, as JSON."),
     ]
 )
 
 
-def directory(cnm: Controller, box: Sandbox, extra: dict[str, Node]) -> Directory:
+def directory(cnm: Controller, box: Sandbox, extra: Mapping[str, Node]) -> Directory:
     """The directory of a sandbox.
 
     Args:
         extra: nodes that every object has.
     """
-    fixed: dict[str, Node] = {
-        **{name: attribute.file(box) for name, attribute in SANDBOX.items()},
-        **extra,
-        "endpoints": _endpoints(cnm, box),
-    }
-
-    def no_file(name: str) -> File:
-        raise unknown(name, fixed)
-
-    return Directory(
-        mode=0o755,
-        names=lambda: fixed,
-        look=fixed.get,
-        create=no_file,
-        hint="delete the sandbox with rmdir",
-    )
+    more = {**extra, "endpoints": _endpoints(cnm, box)}
+    return attributes.directory(SANDBOX, box, more, "delete the sandbox with rmdir")
 
 
 def _endpoints(cnm: Controller, box: Sandbox) -> Directory:
@@ -168,25 +132,14 @@ def _endpoints(cnm: Controller, box: Sandbox) -> Directory:
 
 
 def _endpoint(endpoint: Endpoint) -> Directory:
-    fixed: dict[str, Node] = {
-        **{name: attribute.file(endpoint) for name, attribute in ENDPOINT.items()},
+    more: dict[str, Node] = {
         "network": Link(target=f"../../../../networks/{endpoint.network.name}"),
         "stats": Directory(
             names=endpoint.stats,
             look=lambda name: _counter(endpoint, name),
         ),
     }
-
-    def no_file(name: str) -> File:
-        raise unknown(name, fixed)
-
-    return Directory(
-        mode=0o755,
-        names=lambda: fixed,
-        look=fixed.get,
-        create=no_file,
-        hint="disconnect with rmdir",
-    )
+    return attributes.directory(ENDPOINT, endpoint, more, "disconnect with rmdir")
 
 
 def _counter(endpoint: Endpoint, name: str) -> File | None:

@@ -11,11 +11,19 @@ import attrs
 from pycnm.engine import records, telling
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
-from pycnm.engine.networks import lease_pools, refuse_overlaps, refuse_predefined
+from pycnm.engine.networks import (
+    Joined,
+    active,
+    described,
+    lease_pools,
+    refuse_overlaps,
+    refuse_predefined,
+    sandboxes_of,
+)
 from pycnm.engine.planning import plan_endpoint, plan_network
 from pycnm.engine.realising import need_instead, need_no_more
 from pycnm.engine.records import EndpointRow, NetworkRow
-from pycnm.engine.request import NetworkRequest, network_request
+from pycnm.engine.request import NetworkRequest, network_request, several
 from pycnm.errors import InUseError, InvalidArgumentError
 from pycnm.plan.host import HostFacts
 from pycnm.plan.links import PortFlag, Sysctl
@@ -32,10 +40,6 @@ _PLAIN = ("ipv4", "ipv6", "internal", "attachable", "ipam", "ipam_options", "par
 _CHANGES = ("driver", *_ADDRESSING, *_PLAIN, "options", "labels")
 # What can be taken away and put back without a packet being lost.
 _LIGHT = (Entry, Sysctl, PortFlag)
-
-
-class _Joined(Exception):  # noqa: N818 - look again
-    """Another sandbox came to the network since those on it were looked up."""
 
 
 def configure(engine: Engine, reference: str, changes: Mapping[str, object]) -> None:
@@ -59,11 +63,11 @@ def configure(engine: Engine, reference: str, changes: Mapping[str, object]) -> 
         facts = engine.kernel.facts()
         with engine.reading() as reader:
             rows = records.endpoints_of_network(reader, number)
-        boxes = {row.sandbox for row in rows if row.sandbox is not None}
+        boxes = sandboxes_of(rows)
         locks = [Lock.host(exclusive=True), Lock.network(number, exclusive=True)]
         locks += [Lock.sandbox(box) for box in boxes]
         decide = _decider(engine, number, changes, boxes, facts)
-        with contextlib.suppress(_Joined):
+        with contextlib.suppress(Joined):
             engine.carry_out("configure network", locks, decide, durable=True)
             return
 
@@ -79,8 +83,8 @@ def _decider(
         row = records.network_by_number(decision.tx, number)
         refuse_predefined(row.spec, "configured")
         endpoints = records.endpoints_of_network(decision.tx, number)
-        if not {end.sandbox for end in endpoints if end.sandbox is not None} <= boxes:
-            raise _Joined
+        if not sandboxes_of(endpoints) <= boxes:
+            raise Joined
         request = _request(row.spec, changes)
         spec = _specify(engine, decision, row, request, endpoints, facts=facts)
         if spec != row.spec:
@@ -119,7 +123,7 @@ def _addressing(
     A new subnet has a new gateway, unless one is given; what isn't mentioned of
     the other family stays as it is.
     """
-    given = [addresses.subnet(item, unspecified=True) for item in _listed(changes.get("subnet"))]
+    given = [addresses.subnet(item, unspecified=True) for item in several(changes.get("subnet"))]
     # None asks for free ones, as it does for a new network.
     anew = {item.version for item in given} if given or "subnet" not in changes else {4, 6}
     enabled = {4: wishes["ipv4"], 6: wishes["ipv6"]}
@@ -130,7 +134,7 @@ def _addressing(
     ]
     subnets = dict.fromkeys([*given, *(pool.subnet for pool in kept)])
     found: dict[str, object] = {"subnet": [str(subnet) for subnet in subnets]}
-    gateways, ranges = _listed(changes.get("gateway")), _listed(changes.get("ip_range"))
+    gateways, ranges = several(changes.get("gateway")), several(changes.get("ip_range"))
     aux: dict[Any, Any] = {}
     for pool in kept:
         if "gateway" not in changes and pool.gateway is not None:
@@ -142,12 +146,6 @@ def _addressing(
     found["gateway"], found["ip_range"] = gateways or None, ranges or None
     found["aux_addresses"] = changes.get("aux_addresses", aux or None)
     return found
-
-
-def _listed(value: object) -> list[object]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _merged(present: dict[str, str], change: object, what: str) -> dict[Any, Any]:
@@ -173,20 +171,7 @@ def _specify(
     facts: HostFacts,
 ) -> NetworkSpec:
     old = row.spec
-    spec = attrs.evolve(
-        old,
-        driver=request.driver.name,
-        scope=request.driver.scope,
-        options=request.driver.to_options(),
-        ipv4=request.ipv4,
-        ipv6=request.ipv6,
-        internal=request.internal,
-        attachable=request.attachable,
-        ipam=request.ipam,
-        ipam_options=request.ipam_options,
-        labels=request.labels,
-        parent=request.parent,
-    )
+    spec = described(old, request)
     wanted = [(p.subnet, p.ip_range, p.gateway, p.aux) for p in request.pools]
     moved = wanted != [(p.subnet, p.ip_range, p.gateway, p.aux) for p in old.pools]
     rest = attrs.evolve(spec, options=old.options, labels=old.labels, attachable=old.attachable)
@@ -237,8 +222,8 @@ def _apply(
     else:
         need_no_more(decision, after.number)
     # All of it is recorded anew, in the order in which it can be done again.
-    for end in endpoints:
-        owner = f"routes:{end.sandbox}"
+    for box in sandboxes_of(endpoints):
+        owner = f"routes:{box}"
         plans[owner] = Plan(tuple(_recorded(decision, owner)))
     for owner, plan in plans.items():
         decision.drop(owner)
@@ -262,9 +247,7 @@ def _recorded(decision: Decision, owner: str) -> list[Operation]:
 
 
 def _in_use(name: str, endpoints: Sequence[EndpointRow]) -> str:
-    named = ", ".join(row.spec.name for row in endpoints[:5])
-    more = ", ..." if len(endpoints) > 5 else ""  # noqa: PLR2004
     return (
-        f"network {name} has active endpoints ({named}{more}), and the change would cut them off; "
-        f"disconnect them first (labels, the MTU and the rules change live)"
+        f"{active(name, endpoints)}, and the change would cut them off; "
+        "disconnect them first (labels, the MTU and the rules change live)"
     )

@@ -129,6 +129,21 @@ def _record(
         id=new_id(),
         name=request.name,
         driver=request.driver.name,
+        predefined=predefined,
+        created=now(),
+    )
+    spec = described(spec, request)
+    _refuse_taken_name(decision.tx, spec.name)
+    spec = lease_pools(engine, decision.tx, spec, request, facts)
+    refuse_overlaps(decision.tx, spec, request.driver)
+    return NetworkRow(decision.insert_network(spec, request.driver), spec)
+
+
+def described(spec: NetworkSpec, request: NetworkRequest) -> NetworkSpec:
+    """A network as it is asked for, but for its subnets."""
+    return attrs.evolve(
+        spec,
+        driver=request.driver.name,
         scope=request.driver.scope,
         options=request.driver.to_options(),
         ipv4=request.ipv4,
@@ -139,13 +154,7 @@ def _record(
         ipam_options=request.ipam_options,
         labels=request.labels,
         parent=request.parent,
-        predefined=predefined,
-        created=now(),
     )
-    _refuse_taken_name(decision.tx, spec.name)
-    spec = lease_pools(engine, decision.tx, spec, request, facts)
-    refuse_overlaps(decision.tx, spec, request.driver)
-    return NetworkRow(decision.insert_network(spec, request.driver), spec)
 
 
 def lease_pools(
@@ -268,17 +277,18 @@ def delete(engine: Engine, reference: str, *, force: bool = False) -> None:
         number = records.network(reader, reference).number
     while True:
         with engine.reading() as reader:
-            boxes = _sandboxes(records.endpoints_of_network(reader, number)) if force else set()
-        with contextlib.suppress(_Joined):
+            boxes = sandboxes_of(records.endpoints_of_network(reader, number)) if force else set()
+        with contextlib.suppress(Joined):
             _delete(engine, number, boxes, force=force)
             return
 
 
-class _Joined(Exception):  # noqa: N818 - look again
+class Joined(Exception):  # noqa: N818 - look again
     """Another sandbox came to the network since those on it were looked up."""
 
 
-def _sandboxes(endpoints: Sequence[EndpointRow]) -> set[int]:
+def sandboxes_of(endpoints: Sequence[EndpointRow]) -> set[int]:
+    """The numbers of the sandboxes that endpoints are joined to."""
     return {row.sandbox for row in endpoints if row.sandbox is not None}
 
 
@@ -290,11 +300,14 @@ def _delete(engine: Engine, number: int, boxes: set[int], *, force: bool) -> Non
         row = records.network_by_number(decision.tx, number)
         refuse_predefined(row.spec, "removed")
         endpoints = records.endpoints_of_network(decision.tx, number)
-        active = [endpoint for endpoint in endpoints if not endpoint.spec.kept]
-        if active and not force:
-            raise InUseError(_active(row.spec.name, active))
-        if not _sandboxes(endpoints) <= boxes:
-            raise _Joined
+        busy = [endpoint for endpoint in endpoints if not endpoint.spec.kept]
+        if busy and not force:
+            raise InUseError(
+                f"error while removing network: {active(row.spec.name, busy)}; "
+                "disconnect them first, or use force"
+            )
+        if not sandboxes_of(endpoints) <= boxes:
+            raise Joined
         for endpoint in endpoints:
             retire(decision, endpoint)
         unrealise(decision, row)
@@ -306,12 +319,10 @@ def _delete(engine: Engine, number: int, boxes: set[int], *, force: bool) -> Non
     engine.carry_out("delete network", locks, decide, forward=True, durable=True)
 
 
-def _active(name: str, endpoints: Sequence[EndpointRow]) -> str:
+def active(name: str, endpoints: Sequence[EndpointRow]) -> str:
+    """That a network has active endpoints, and which, as Docker says it."""
     named = ", ".join(
         f'name:"{row.spec.name}" id:"{row.spec.id[:12]}"' for row in endpoints[:_LISTED]
     )
     more = ", ..." if len(endpoints) > _LISTED else ""
-    return (
-        f"error while removing network: network {name} has active endpoints ({named}{more}); "
-        "disconnect them first, or use force"
-    )
+    return f"network {name} has active endpoints ({named}{more})"

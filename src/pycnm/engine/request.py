@@ -126,7 +126,7 @@ def network_request(
         raise NotPermittedError(
             f'only one instance of "{value.name}" network is allowed; connect to the predefined one'
         )
-    subnets = [addresses.subnet(item, unspecified=True) for item in _several(subnet)]
+    subnets = [addresses.subnet(item, unspecified=True) for item in several(subnet)]
     has6 = flag(ipv6, "ipv6") or any(item.version == 6 for item in subnets)  # noqa: PLR2004
     has4 = flag(ipv4, "ipv4")
     if not isinstance(ipam, str):
@@ -150,7 +150,8 @@ def network_request(
     )
 
 
-def _several(value: object) -> list[object]:
+def several(value: object) -> list[object]:
+    """The values of what may be one, a list, or nothing."""
     if value is None:
         return []
     if isinstance(value, (list, tuple)):
@@ -172,8 +173,8 @@ def _pools(
             "an IPv4 subnet was given with ipv4=False; leave one of them out"
         )
     _disjoint(subnets)
-    gateways = _by_subnet(_several(gateway), subnets, "gateway", addresses.gateway)
-    ranges = _by_subnet(_several(ip_range), subnets, "ip-range", addresses.ip_range)
+    gateways = _by_subnet(several(gateway), subnets, "gateway", addresses.gateway)
+    ranges = _by_subnet(several(ip_range), subnets, "ip-range", addresses.ip_range)
     extras = dict(addresses.aux_addresses(aux, subnets))
     requests = [
         PoolRequest(
