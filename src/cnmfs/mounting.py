@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -142,7 +143,7 @@ def replace_dead(mountpoint: Path) -> None:
     end = time.monotonic() + _PATIENCE
     while True:
         try:
-            status = mountpoint.stat()
+            found = mountpoint.stat()
         except OSError as error:
             if error.errno not in _DEAD or time.monotonic() > end:
                 raise InvalidArgumentError(
@@ -150,9 +151,8 @@ def replace_dead(mountpoint: Path) -> None:
                 ) from None
             mounts.detach(mountpoint)
             continue
-        if not os.path.isdir(mountpoint):  # noqa: PTH112
+        if not stat.S_ISDIR(found.st_mode):
             raise InvalidArgumentError(f"{mountpoint} is no directory; give one to mount on")
-        del status
         return
 
 

@@ -11,22 +11,15 @@ from pycnm.cli import events
 from pycnm.cli.arguments import read
 from pycnm.cli.commands import ROOT
 from pycnm.errors import InvalidArgumentError
-from pycnm.testing import FakeKernel
 
 
 @pytest.fixture
-def kernel():
-    return FakeKernel()
-
-
-@pytest.fixture
-def cnm(tmp_path, kernel):
+def cnm(cnm):
     """Something of everything happened."""
-    with pycnm.Controller(tmp_path, kernel=kernel) as controller:
-        for name in ("blue", "green"):
-            net = controller.create_network(name)
-            net.connect(controller.create_sandbox(f"in-{name}"), name=f"web-{name}", publish=["80"])
-        yield controller
+    for name in ("blue", "green"):
+        net = cnm.create_network(name)
+        net.connect(cnm.create_sandbox(f"in-{name}"), name=f"web-{name}", publish=["80"])
+    return cnm
 
 
 @pytest.fixture

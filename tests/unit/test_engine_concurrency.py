@@ -24,21 +24,9 @@ from pycnm.errors import (
     PortInUseError,
 )
 from pycnm.store.locks import Lock
-from pycnm.testing import FakeKernel
 
 THREADS = 8
 PATIENCE = 40
-
-
-@pytest.fixture
-def kernel():
-    return FakeKernel()
-
-
-@pytest.fixture
-def cnm(tmp_path, kernel):
-    with pycnm.Controller(tmp_path, kernel=kernel) as controller:
-        yield controller
 
 
 def together(*works):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-import pycnm
 from pycnm.errors import (
     InUseError,
     InvalidArgumentError,
     NotPermittedError,
     PoolOverlapError,
 )
-from pycnm.testing import FakeKernel
 
 MTU = "com.docker.network.driver.mtu"
 ICC = "com.docker.network.bridge.enable_icc"
@@ -20,12 +18,10 @@ NAME = "com.docker.network.bridge.name"
 
 
 @pytest.fixture
-def cnm(tmp_path):
-    kernel = FakeKernel()
-    with pycnm.Controller(tmp_path, kernel=kernel) as controller:
-        controller.fake = kernel
-        yield controller
-        assert controller.check() == []
+def cnm(cnm, kernel):
+    cnm.fake = kernel
+    yield cnm
+    assert cnm.check() == []
 
 
 @pytest.fixture

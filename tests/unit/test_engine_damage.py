@@ -27,11 +27,6 @@ WAYS = {
 
 
 @pytest.fixture
-def kernel():
-    return FakeKernel()
-
-
-@pytest.fixture
 def nothing(kernel):
     return kernel.listing()
 

@@ -214,11 +214,9 @@ def test_other_errors_leave_nothing_either(tmp_path, error):
 
 
 @pytest.fixture
-def cnm(tmp_path):
-    kernel = FakeKernel()
-    with pycnm.Controller(tmp_path, kernel=kernel) as controller:
-        controller.fake = kernel
-        yield controller
+def cnm(cnm, kernel):
+    cnm.fake = kernel
+    return cnm
 
 
 def test_the_kernel_s_own_refusal(cnm):

@@ -16,17 +16,6 @@ ROUTER6 = Sysctl(HOST, "net.ipv6.conf.all.forwarding", "1", before="0")
 FORWARDS = Sysctl(HOST, "net/ipv4/conf/eth0/forwarding", "1", before="0")
 
 
-@pytest.fixture
-def kernel():
-    return FakeKernel()
-
-
-@pytest.fixture
-def cnm(kernel, tmp_path):
-    with pycnm.Controller(tmp_path, kernel=kernel) as controller:
-        yield controller
-
-
 def opened(kernel):
     """The interfaces that lead to networks of ours only."""
     found = re.findall(r'element inet cnm (opened[46]) { "(\w+)" }', kernel.listing())

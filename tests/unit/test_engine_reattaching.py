@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from netaddr import IPAddress
 
-import pycnm
 from pycnm.errors import (
     AddressInUseError,
     InUseError,
@@ -22,10 +21,9 @@ def kernel():
 
 
 @pytest.fixture
-def cnm(tmp_path, kernel):
-    with pycnm.Controller(tmp_path, kernel=kernel) as controller:
-        yield controller
-        assert controller.check() == []
+def cnm(cnm):
+    yield cnm
+    assert cnm.check() == []
 
 
 @pytest.fixture
@@ -83,6 +81,15 @@ def test_the_default_route_follows_the_priority(cnm, net, ends, kernel):
     assert "0.0.0.0/0 via 10.20.30.1" in kernel._kernel.listing()
     second.configure(gateway_priority=1)
     assert "0.0.0.0/0 via 10.9.0.1" in kernel._kernel.listing()
+
+
+def test_who_follows_is_told(cnm, ends):
+    (*_, last) = cnm.events()
+    ends[0].configure(ip="10.20.30.77")
+    ends[0].configure(ip="10.20.30.77")
+    (event,) = cnm.events(since=last)
+    assert (event.type, event.action, event.id) == ("endpoint", "update", ends[0].id)
+    assert dict(event.attributes)["network"] == "net"
 
 
 def test_before_it_is_joined(cnm, net):

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from netaddr import IPAddress, IPNetwork
 
-from pycnm.engine import records
+from pycnm.engine import records, telling
 from pycnm.engine.attaching import attempt_on, plan_of_routes
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.engine import Engine
@@ -103,7 +103,9 @@ def _apply(engine: Engine, decision: Decision, row: NetworkRow, after: EndpointR
             f"MAC address {mac} is another endpoint's of network {row.spec.name}; give another one"
         ) from None
     if after.sandbox is None:
+        # As with its making: who follows hears of what is joined.
         return
+    decision.events.append(telling.changed(decision.tx, after))
     plans = {spec.id: plan_endpoint(engine, decision.tx, row, after)}
     owner, routes = plan_of_routes(decision, after.sandbox)
     plans[owner] = routes

@@ -41,22 +41,30 @@ def disconnected(
     return [*ports(reader, "unpublish", row, bindings), _moved(reader, "disconnect", row)]
 
 
+def changed(reader: Reader, row: EndpointRow) -> Happening:
+    """An endpoint was given another address, name or priority."""
+    return Happening("endpoint", "update", row.spec.id, _told(reader, row))
+
+
 def ports(
     reader: Reader, action: str, row: EndpointRow, bindings: Sequence[PortBinding]
 ) -> list[Happening]:
     """Ports of an endpoint were published, or are no longer; nothing if there are none."""
     if not bindings:
         return []
+    told = {**_told(reader, row), "ports": " ".join(str(binding) for binding in bindings)}
+    return [Happening("endpoint", action, row.spec.id, told)]
+
+
+def _told(reader: Reader, row: EndpointRow) -> dict[str, str]:
     network, _, sandbox = _names(reader, row)
-    told = {
+    return {
         "name": row.spec.name,
         "network": network,
         "networkID": row.spec.network,
         "container": row.spec.sandbox,
         "sandbox": sandbox,
-        "ports": " ".join(str(binding) for binding in bindings),
     }
-    return [Happening("endpoint", action, row.spec.id, told)]
 
 
 def _moved(reader: Reader, action: str, row: EndpointRow) -> Happening:

@@ -1,0 +1,19 @@
+"""What most tests without privilege start from: a controller on a fake kernel."""
+
+from __future__ import annotations
+
+import pytest
+
+import pycnm
+from pycnm.testing import FakeKernel
+
+
+@pytest.fixture
+def kernel():
+    return FakeKernel()
+
+
+@pytest.fixture
+def cnm(tmp_path, kernel):
+    with pycnm.Controller(tmp_path, kernel=kernel) as controller:
+        yield controller
