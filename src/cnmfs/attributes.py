@@ -50,6 +50,7 @@ class Attribute(Generic[T]):
             write=None if store is None else lambda text: _ignored(store(thing, text)),
             add=None if add is None else lambda text: _ignored(add(thing, text)),
             limit=DOCUMENT_MAX if self.whole else VALUE_MAX,
+            **({"goes_on": values.unfinished} if self.whole else {}),
         )
 
 

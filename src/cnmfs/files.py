@@ -31,8 +31,8 @@ class Handle(Protocol):
         """What has been done so far is all there is, as far as one can tell."""
 
     @property
-    def emptied(self) -> bool:
-        """It would be emptied, if nothing more is written."""
+    def unsettled(self) -> bool:
+        """Something is still to come of it, if nothing more is written."""
 
 
 def opened(node: File | Stream, flags: int, *, new: bool = False) -> Handle:
@@ -65,8 +65,8 @@ class _Value:
     """A file of a value, a list, or a document.
 
     A shell may write a list line by line: what was written before through the
-    same handle is part of it.  What an editor writes may come in pieces that
-    make sense only together: a piece that could go on is kept until there is more.
+    same handle is part of it.  A document may come in pieces: what could go on is
+    kept until there is more, and refused if there never is.
     """
 
     def __init__(self, node: File, content: bytes, flags: int) -> None:
@@ -77,6 +77,7 @@ class _Value:
         self._written = b""
         self._truncated = bool(flags & os.O_TRUNC)
         self._tried = False
+        self._waits = False
 
     def read(self, size: int, offset: int) -> bytes:
         return self._content[offset : offset + size]
@@ -95,25 +96,38 @@ class _Value:
         if self._appends and node.add is not None:
             node.add(_text(data))
         elif node.write is not None:
-            node.write(_text(written))
+            # The end of a piece may be within a character.
+            self._waits = node.goes_on(written.decode(errors="ignore"))
+            if not self._waits:
+                node.write(_text(written))
         self._written = written
         return len(data)
 
     def truncate(self) -> None:
         if self._writes:
             self._truncated, self._written, self._content = True, b"", b""
+            self._waits = False
 
     @property
     def written(self) -> int:
         return len(self._written)
 
     @property
-    def emptied(self) -> bool:
+    def unsettled(self) -> bool:
+        return self._waits or self._emptied
+
+    @property
+    def _emptied(self) -> bool:
         # `: > publish` empties a list; of a value there is nothing to be emptied.
         return self._truncated and not self._tried and self._node.add is not None
 
     def settle(self) -> None:
-        if self.emptied and self._node.write is not None:
+        if self._node.write is None:
+            return
+        if self._waits:
+            self._waits = False
+            self._node.write(_text(self._written))
+        elif self._emptied:
             self._tried = True
             self._node.write("")
 
@@ -152,7 +166,7 @@ class _Follower:
         return 0
 
     @property
-    def emptied(self) -> bool:
+    def unsettled(self) -> bool:
         return False
 
     def settle(self) -> None:

@@ -194,7 +194,7 @@ class Filesystem:
         that it forks: what counts is whether who opened it still has it open.
         """
         found = self._handles[handle]
-        if found.handle.emptied and not _has_open(found.pid, found.path):
+        if found.handle.unsettled and not _has_open(found.pid, found.path):
             self._do("close", found.path, found.handle.settle)
 
     def close(self, handle: int) -> None:

@@ -52,6 +52,7 @@ class File(Node):
             whatever an editor does; None if it can't be written.
         add: takes what is to be added to a list; None if there is nothing to add to.
         limit: how many bytes it takes at once.
+        goes_on: whether a text is the beginning of something, and may still become it.
     """
 
     kind: ClassVar[int] = stat.S_IFREG
@@ -60,6 +61,7 @@ class File(Node):
     write: Callable[[str], None] | None = None
     add: Callable[[str], None] | None = None
     limit: int = VALUE_MAX
+    goes_on: Callable[[str], bool] = lambda _: False
 
 
 class Following(Protocol):

@@ -84,6 +84,15 @@ def number(text: str) -> int:
         raise refuse(errno.EINVAL, f"{word!r} is no whole number") from None
 
 
+def unfinished(text: str) -> bool:
+    """Whether this is the beginning of JSON, and no more."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+    return False
+
+
 def mapping(text: str) -> dict[str, Any]:
     """A JSON object."""
     try:

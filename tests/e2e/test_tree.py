@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+from itertools import pairwise
 
 import pytest
 
@@ -94,7 +95,7 @@ BAD = {
     "no number": ("mtu", "fast", errno.EINVAL),
     "small": ("mtu", "-1", errno.EINVAL),
     "unknown driver": ("driver", "nothing", errno.ENOENT),
-    "no JSON": ("spec", "{", errno.EINVAL),
+    "no JSON": ("spec", "{]", errno.EINVAL),
     "unknown setting": ("spec", '{"colour": "red"}', errno.EINVAL),
     "no pair": ("aux_addresses", "nas\n", errno.EINVAL),
     "NUL": ("mtu", "14\x0000", errno.EINVAL),
@@ -132,6 +133,26 @@ def test_the_whole_configuration_at_once(net):
     assert net.read(f"{NET}/gateway") == "10.1.0.9\n"
     net.write(f"{NET}/spec", json.dumps({"labels": {}}))
     assert net.listdir(f"{NET}/labels") == []
+
+
+def test_a_document_may_come_in_pieces(net, refused):
+    labels = {f"label-{number:04}": "ü" * 40 for number in range(900)}
+    data = json.dumps({"labels": labels}, ensure_ascii=False).encode()
+    assert len(data) > 65536
+    # Within a character, within a text, after a comma, at the very end.
+    cuts = [0, data.index(b"\xbc"), 100, data.index(b",") + 1, 65536, len(data) - 1, len(data)]
+    net.write(f"{NET}/spec", *(data[a:b] for a, b in pairwise(sorted(cuts))))
+    assert len(net.listdir(f"{NET}/labels")) == 900
+    assert net.read(f"{NET}/labels/label-0899") == "ü" * 40 + "\n"
+    before = net.read(f"{NET}/spec")
+    with refused(errno.EINVAL):
+        net.write(f"{NET}/spec", '{"labels": {}', '}, "subnet": nonsense')
+    with refused(errno.EINVAL):
+        # It ends too early, which is known when it is closed.
+        net.write(f"{NET}/spec", '{"labels": {}')
+    for path in ("last_error", f"{NET}/last_error", "error_log"):
+        assert f"EINVAL close {NET}/spec: this is no JSON" in net.read(path)
+    assert net.read(f"{NET}/spec") == before
 
 
 def test_options_and_labels_are_files(net, refused):
