@@ -11,7 +11,6 @@ import errno
 import itertools
 import logging
 import os
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +18,12 @@ from typing import NamedTuple, TypeVar
 
 from cnmfs.files import Handle, opened
 from cnmfs.reasons import Caller, Reasons, object_of
-from cnmfs.tree import DOCUMENT_MAX, Directory, File, Link, Node, Stream, refuse, walk
+from cnmfs.scratch import Scratch
+from cnmfs.tree import Directory, File, Link, Node, Stream, refuse, walk
 from pycnm import CNMError
 
 T = TypeVar("T")
 NAME_MAX = 255
-_SCRATCH, _SCRATCHES = re.compile(r"(.+)[A-Za-z0-9]{6}"), 64
 _INTENT = 2.0
 """Seconds between two removals of one `rm -r`, at most."""
 _log = logging.getLogger("cnmfs")
@@ -77,7 +76,7 @@ class Filesystem:
         self._handles: dict[int, _Open] = {}
         self._listings: dict[int, list[str]] = {}
         self._numbers = itertools.count(1)
-        self._scratch: dict[str, File] = {}
+        self._scratch = Scratch()
         self._stubborn: dict[tuple[int, str], float] = {}
 
     # Looking
@@ -149,10 +148,8 @@ class Filesystem:
             parent, name = self._parent(path)
             if parent.create is None:
                 raise self._not_here(parent, f"no file {name} can be made here")
-            if _is_scratch(parent, name):
-                node = self._scratch[path] = _scratch()
-                for old in list(self._scratch)[:-_SCRATCHES]:
-                    del self._scratch[old]
+            if self._scratch.wanted(parent, name):
+                node = self._scratch.make(path)
             else:
                 node = parent.create(name)
             return self._keep(path, node, opened(node, flags, new=True), new=True)
@@ -236,7 +233,7 @@ class Filesystem:
 
         def work() -> None:
             self._look(path)
-            if self._scratch.pop(path, None) is not None:
+            if self._scratch.drop(path):
                 return
             parent, name = self._parent(path)
             self._one_by_one(path)
@@ -268,7 +265,7 @@ class Filesystem:
         def work() -> None:
             self._look(old)
             if old in self._scratch:
-                self._replace(old, new)
+                self._scratch.move(old, self._look(new), new)
                 return
             (source, name), (destination, other) = self._parent(old), self._parent(new)
             same = os.path.dirname(old.rstrip("/")) == os.path.dirname(new.rstrip("/"))  # noqa: PTH120
@@ -314,14 +311,6 @@ class Filesystem:
         if len(os.fsencode(name)) > NAME_MAX:
             raise refuse(errno.ENAMETOOLONG, f"a name has {NAME_MAX} bytes at most")
         return self._directory(where), name
-
-    def _replace(self, scratch: str, path: str) -> None:
-        """`sed -i` moves its scratch file to what it has edited: a write of the whole file."""
-        node, source = self._look(path), self._scratch[scratch]
-        if not isinstance(node, File) or node.write is None or source.read is None:
-            raise refuse(errno.EPERM, f"{path} can't be replaced")
-        node.write(source.read())
-        del self._scratch[scratch]
 
     def _goes(self, path: str) -> bool:
         """Whether what belongs to an object may be removed, to no effect, before the object is."""
@@ -404,25 +393,6 @@ class Filesystem:
         if changes or (what in _MEANT and code != errno.ENOENT):
             self._reasons.failed(self._caller(), what, shown, code, words)
         raise OSError(code, words)
-
-
-def _is_scratch(parent: Directory, name: str) -> bool:
-    """Whether `sed -i` writes it: `sed`, or busybox the name of the file, and six characters."""
-    match = _SCRATCH.fullmatch(name)
-    if match is None or parent.unlink is not None:
-        return False
-    return match[1] == "sed" or isinstance(parent.look(match[1]), File)
-
-
-def _scratch() -> File:
-    """An empty file in memory."""
-    content = ""
-
-    def store(text: str) -> None:
-        nonlocal content
-        content = text
-
-    return File(mode=0o600, read=lambda: content, write=store, limit=DOCUMENT_MAX)
 
 
 def _has_open(pid: int, path: str) -> bool:
