@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from bench import peers, report, startup, work
+from bench import guards, peers, report, startup, work
 from bench.bare import Kernel
 from bench.contender import Contender
 from bench.machine import Host
@@ -167,7 +167,13 @@ def starting(stage: Stage) -> list[Table]:
     return [report.starting(stage.times)]
 
 
+def guard(stage: Stage) -> list[Table]:
+    """The price of a guard, a packet."""
+    hosts = stage.hosts()
+    return [guards.measure(next(hosts), next(hosts), next(hosts), stage.few)]
+
+
 PARTS: dict[str, Callable[[Stage], list[Table]]] = {
     part.__name__: part
-    for part in (side_by_side, publishing, many, networks, ports, endpoints, starting)
+    for part in (side_by_side, publishing, many, networks, ports, endpoints, starting, guard)
 }
