@@ -1,138 +1,18 @@
-"""The kernel lane: real packets between namespaces that the tests make and remove.
-
-The whole test process gets a network namespace, a mount namespace and an empty
-/run/netns of its own.  So nothing of the machine can be touched, several lanes
-may run at once, whatever a test forgets is seen, and ends with the process.
-"""
+"""The kernel lane: real packets between namespaces that the tests make and remove."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).parent))
 
-from surroundings import as_they_were
-from topology import (
-    CLONE_NEWNET,
-    CLONE_NEWNS,
-    RUN_NETNS,
-    Machine,
-    call,
-    differences,
-    until,
+from hosts import (  # noqa: F401 - fixtures
+    as_found,
+    cnm,
+    controller,
+    host,
+    machine,
+    outside,
+    own_machine,
 )
-
-import pycnm
-
-MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
-PREDEFINED = {"bridge", "host", "none"}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_machine():
-    """Namespaces for the whole run, so that the tests can't reach the machine's."""
-    if os.geteuid() != 0:
-        pytest.skip("needs CAP_SYS_ADMIN and CAP_NET_ADMIN for namespaces of its own")
-    call("unshare", CLONE_NEWNET | CLONE_NEWNS)
-    call("mount", b"", b"/", b"none", MS_REC | MS_PRIVATE, None)
-    RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)
-    call("mount", b"tmpfs", str(RUN_NETNS).encode(), b"tmpfs", 0, b"mode=755")
-
-
-@pytest.fixture(autouse=True)
-def as_found(own_machine, tmp_path):
-    """What a test takes it gives back: the machine and the process are as they were."""
-    with as_they_were(tmp_path):
-        yield
-
-
-@contextlib.contextmanager
-def machines():
-    """Makes machines, `make("h1")`, and removes them in the end."""
-    made = []
-
-    def make(name):
-        made.append(Machine(name))
-        return made[-1]
-
-    try:
-        yield make
-    finally:
-        for each in made:
-            each.remove()
-
-
-@contextlib.contextmanager
-def controllers(directory):
-    """Opens controllers, `open_one(host)`; in the end their hosts are as they were before."""
-    opened, homes = [], {}
-
-    def open_one(host, state="state", before=None, **options):
-        homes.setdefault(directory / state, {}).setdefault(host, before or host.picture())
-        opened.append(pycnm.Controller(directory / state, host=host.name, **options))
-        return opened[-1]
-
-    yield open_one
-    for each in opened:
-        each.close()
-    for home, hosts in homes.items():
-        # The last one: the others are earlier lives of it.
-        host, before = hosts.popitem()
-        clear(home, host)
-        until(lambda host=host, before=before: host.picture() == before)
-        assert list(differences(host.picture(), before)) == [], "the host isn't as it was"
-        assert sorted(path.name for path in (home / "sandboxes").glob("*")) == []
-
-
-def clear(directory, host):
-    """Delete everything a state directory records, with the library itself."""
-    with pycnm.Controller(directory, host=host.name) as cnm:
-        before = cnm.check()
-        for sandbox in cnm.sandboxes():
-            sandbox.delete()
-        for network in cnm.networks():
-            for endpoint in network.endpoints:
-                endpoint.delete()
-            if network.name not in PREDEFINED:
-                network.delete()
-        assert before == []
-        assert cnm.check() == []
-
-
-@pytest.fixture
-def machine(as_found):
-    """Makes machines: `machine("h1")`."""
-    with machines() as make:
-        yield make
-
-
-@pytest.fixture
-def controller(machine, tmp_path):
-    """Opens controllers: `controller(host)`; they leave the host as they found it."""
-    with controllers(tmp_path) as open_one:
-        yield open_one
-
-
-@pytest.fixture
-def host(machine):
-    """A host; with `outside` or `cnm` it has 192.0.2.1 and 2001:db8::1 on eth0."""
-    return machine("h1")
-
-
-@pytest.fixture
-def outside(machine, host):
-    """The neighbour of the host: 192.0.2.66 and 2001:db8::66."""
-    far = machine("outside")
-    host.wire(far, ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.66/24", "2001:db8::66/64"])
-    return far
-
-
-@pytest.fixture
-def cnm(controller, host, outside):
-    """A controller of the host."""
-    return controller(host)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import controllers, machines
+from hosts import controllers, machines
 from surroundings import as_they_were
 from topology import IMPATIENCE, PATIENCE, inside
 
