@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pycnm.engine import following, networks, records, recovery, sandboxes
+from pycnm.engine import drift, following, networks, records, recovery, sandboxes
 from pycnm.engine.engine import Engine
 from pycnm.engine.filters import matching
 from pycnm.engine.request import flag, network_request
@@ -316,7 +316,7 @@ class Controller:
 
     def check(self) -> list[str]:
         """How the kernel differs from what is recorded, a sentence each; empty when all is well."""
-        return [*self.troubles, *recovery.check(self._engine)]
+        return [*self.troubles, *drift.check(self._engine)]
 
     def reconcile(self) -> list[str]:
         """Put back what somebody removed; what was done, as commands.
@@ -324,7 +324,7 @@ class Controller:
         Raises:
             CleanupError: some of it could not be put back.
         """
-        done = recovery.reconcile(self._engine)
+        done = drift.reconcile(self._engine)
         self.troubles = []
         return done
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from netaddr import EUI, IPAddress
 
-from pycnm.engine import attaching, files, inspection, reattaching, records, recovery
+from pycnm.engine import attaching, drift, files, inspection, reattaching, records
 from pycnm.engine.records import EndpointRow
 from pycnm.errors import NotFoundError
 from pycnm.plan.operation import HOST, Operation, Plan
@@ -237,7 +237,23 @@ class Endpoint:
 
     def check(self) -> list[str]:
         """How the kernel differs from `explain`, a sentence each."""
-        return recovery.check(self._engine, self._row().spec.id)
+        return drift.check(self._engine, [self._row().spec.id])
+
+    def reconcile(self) -> list[str]:
+        """Put back what somebody removed of it; what was done, as commands.
+
+        With it come its sandbox with all that is in it, and what their networks need.
+
+        Raises:
+            CleanupError: some of it could not be put back.
+        """
+        row = self._row()
+        if row.sandbox is None:
+            return []
+        with self._engine.reading() as reader:
+            box = records.sandbox(reader, row.spec.sandbox)
+            owners = drift.with_networks(reader, box)
+        return drift.reconcile(self._engine, owners)
 
     def delete(self) -> None:
         """Delete it.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from netaddr import IPAddress, IPNetwork
 
 from pycnm.endpoint import Endpoint
-from pycnm.engine import attaching, configuring, files, inspection, networks, records, recovery
+from pycnm.engine import attaching, configuring, drift, files, inspection, networks, records
 from pycnm.engine.joining import endpoint_request
 from pycnm.engine.records import NetworkRow
 from pycnm.errors import NotFoundError
@@ -293,8 +293,24 @@ class Network:
         return Plan(tuple(Operation.from_json(body) for _, body in rows))
 
     def check(self) -> list[str]:
-        """How the kernel differs from `explain`, a sentence each."""
-        return recovery.check(self._engine, self._row().spec.id)
+        """How the kernel differs from `explain`, and from what it needs of the host; sentences."""
+        row = self._row()
+        with self._engine.reading() as reader:
+            owners = drift.of_network(reader, row)
+        return drift.check(self._engine, owners)
+
+    def reconcile(self) -> list[str]:
+        """Put back what somebody removed of it; what was done, as commands.
+
+        With it come what it needs of the host, and what is connected to it.
+
+        Raises:
+            CleanupError: some of it could not be put back.
+        """
+        row = self._row()
+        with self._engine.reading() as reader:
+            owners = drift.with_endpoints(reader, row)
+        return drift.reconcile(self._engine, owners)
 
     def delete(self, force: bool = False) -> None:
         """Delete it; nothing of it stays.

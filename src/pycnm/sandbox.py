@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pycnm.engine import files, inspection, records, recovery, sandboxes
+from pycnm.engine import drift, files, inspection, records, sandboxes
 from pycnm.engine.records import SandboxRow
 from pycnm.errors import InvalidArgumentError, NotFoundError
 from pycnm.plan.operation import HOST, Operation, Plan
@@ -198,13 +198,26 @@ class Sandbox:
         """What the kernel holds for it, as the commands a person would have typed."""
         row = self._row()
         with self._engine.reading() as reader:
-            owners = [row.spec.id, f"routes:{row.number}"]
+            owners = drift.of_sandbox(row)
             rows = [item for owner in owners for item in records.operations(reader, owner)]
         return Plan(tuple(Operation.from_json(body) for _, body in rows))
 
     def check(self) -> list[str]:
         """How the kernel differs from `explain`, a sentence each."""
-        return recovery.check(self._engine, self._row().spec.id)
+        return drift.check(self._engine, drift.of_sandbox(self._row()))
+
+    def reconcile(self) -> list[str]:
+        """Put back what somebody removed of it; what was done, as commands.
+
+        With it come its endpoints, and what their networks need.
+
+        Raises:
+            CleanupError: some of it could not be put back.
+        """
+        row = self._row()
+        with self._engine.reading() as reader:
+            owners = drift.with_networks(reader, row)
+        return drift.reconcile(self._engine, owners)
 
     def delete(self) -> None:
         """Delete it with its endpoints.  A namespace that was adopted stays.

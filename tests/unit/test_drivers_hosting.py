@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from pycnm.drivers.hosting import overtaken, plan_forwarding4, plan_forwarding6, plan_rules
+from pycnm.drivers.hosting import (
+    departed,
+    overtaken,
+    plan_forwarding4,
+    plan_forwarding6,
+    plan_rules,
+)
 from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.operation import Features
 from pycnm.plan.rules import Skeleton
 
 OLD = Features(early_guard=False, force_forwarding=False)
-UPLINKS = Uplinks(("eth0", "eth1"), ("eth0", "eth1"), ("eth1",))
+UPLINKS = Uplinks(("eth0", "eth1"), ("eth0", "eth1"), ("eth0", "eth1"), ("eth1",))
 
 
 def text(plan):
@@ -57,6 +63,15 @@ def test_what_is_switched_on_for_all_is_opened_by_others():
     assert overtaken(plans, Uplinks(forwards4=True)) == plan_forwarding4(UPLINKS)
     assert overtaken(plans, Uplinks(forwards6=True)) == plan_forwarding6(UPLINKS, Features())
     # What was off by itself, on a router, or switched on for all by us.
-    router = Uplinks(("eth0",), forwards4=True)
+    router = Uplinks(not_forwarding4=("eth0",), forwards4=True)
     ours = [*plan_forwarding4(router), *plan_forwarding6(UPLINKS, OLD)]
     assert len(overtaken(ours, Uplinks(forwards4=True, forwards6=True))) == 0
+
+
+def test_what_went_is_forgotten():
+    plans = plan_forwarding4(UPLINKS) + plan_forwarding6(UPLINKS, OLD)
+    assert len(departed(plans, UPLINKS)) == 0
+    gone = text(departed(plans, Uplinks(("eth0",))))
+    assert "eth1" in gone
+    assert "eth0" not in gone
+    assert "net.ipv6.conf.all" not in gone

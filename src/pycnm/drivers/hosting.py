@@ -61,6 +61,19 @@ def plan_forwarding6(uplinks: Uplinks, features: Features) -> Plan:
     return Plan(tuple(operations))
 
 
+def departed(operations: Iterable[Operation], uplinks: Uplinks) -> Plan:
+    """What of such plans is about an interface that is gone, or serves something else now."""
+    known, names = tuple(operations), {*uplinks.names}
+    return Plan(
+        tuple(
+            each
+            for each in known
+            if (isinstance(each, Sysctl) and each.link and each.link not in names)
+            or (isinstance(each, Entry) and each.key[0] not in names)
+        )
+    )
+
+
 def overtaken(operations: Iterable[Operation], uplinks: Uplinks) -> Plan:
     """What of such plans is out of date: somebody has made a router of the host since.
 

@@ -180,15 +180,18 @@ def _is_recorded(decision: Decision, owner: str) -> bool:
 def adapt_forwarding(engine: Engine) -> None:
     """Fit forwarding to what became of the host since the first network was made.
 
-    Packets are forwarded from interfaces that came.  If somebody made a router
-    of the host, ours to restrict is nothing any more.
+    Packets are forwarded from interfaces that came, and those that went are
+    forgotten.  If somebody made a router of the host, ours to restrict is
+    nothing any more.
     """
-    facts = engine.kernel.facts()
+    facts, uplinks = engine.kernel.facts(), engine.kernel.uplinks()
 
     def decide(decision: Decision) -> None:
         for owner in (_FORWARDING4, _FORWARDING6):
             if _is_recorded(decision, owner):
-                decision.drop_some(owner, _overtaken(engine, decision.tx, owner))
+                known = _known(decision.tx, owner)
+                old = hosting.overtaken(known, uplinks) + hosting.departed(known, uplinks)
+                decision.drop_some(owner, dict.fromkeys(old))
                 plan = host_plan(engine, owner, facts)
                 decision.add(owner, unrecorded(decision, owner, plan))
 
@@ -198,8 +201,9 @@ def adapt_forwarding(engine: Engine) -> None:
 def overtaken(engine: Engine, reader: records.Reader) -> list[str]:
     """Where we still restrict a host that somebody has made a router, in sentences."""
     told = []
+    uplinks = engine.kernel.uplinks()
     for owner, key in _SWITCHES.items():
-        plan = _overtaken(engine, reader, owner)
+        plan = hosting.overtaken(_known(reader, owner), uplinks)
         names = [each.link for each in plan if isinstance(each, Sysctl)]
         if names:
             told.append(
@@ -210,9 +214,8 @@ def overtaken(engine: Engine, reader: records.Reader) -> list[str]:
     return told
 
 
-def _overtaken(engine: Engine, reader: records.Reader, owner: str) -> Plan:
-    known = [Operation.from_json(body) for _, body in records.operations(reader, owner)]
-    return hosting.overtaken(known, engine.kernel.uplinks()) if known else Plan()
+def _known(reader: records.Reader, owner: str) -> list[Operation]:
+    return [Operation.from_json(body) for _, body in records.operations(reader, owner)]
 
 
 def unrecorded(decision: Decision, owner: str, plan: Plan) -> Plan:

@@ -1,4 +1,4 @@
-"""Opening a state directory: the host it belongs to, a reboot, drift and its repair."""
+"""Opening a state directory: the host it belongs to, and a reboot."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from pathlib import Path
 
 import attrs
 
-from pycnm.engine import journal, quarantine, records, telling
+from pycnm.engine import drift, journal, quarantine, records, telling
 from pycnm.engine.engine import Engine
-from pycnm.engine.mending import mend
-from pycnm.engine.realising import adapt_forwarding, overtaken
+from pycnm.engine.realising import OWNERS, adapt_forwarding
 from pycnm.errors import CleanupError, InUseError, StoreError
 from pycnm.kernel import netns
-from pycnm.plan.operation import Operation
 from pycnm.spec.objects import EndpointSpec
 from pycnm.store.locks import Lock
 
 _INCARNATION = "incarnation"
 _HOST = "host"
-_FORWARDING = 0b110  # the bits of HostNeeds for either family
-_OURS = ("host:rules", "host:forwarding4", "host:forwarding6")
 
 
 def incarnation(engine: Engine) -> str:
@@ -133,7 +129,7 @@ def _forget_defaults(tx: records.Reader) -> None:
         if row.spec.predefined:
             tx.execute("DELETE FROM operations WHERE owner = ?", (row.spec.id,))
             tx.execute("UPDATE networks SET needs = 0 WHERE number = ?", (row.number,))
-    for bit, owner in enumerate(_OURS):
+    for bit, owner in enumerate(OWNERS):
         (needed,) = tx.execute(
             "SELECT EXISTS (SELECT 1 FROM networks WHERE needs & ?)", (1 << bit,)
         ).fetchone()
@@ -143,74 +139,9 @@ def _forget_defaults(tx: records.Reader) -> None:
 
 def _again(engine: Engine) -> list[str]:
     with engine.reading() as reader:
-        operations = [Operation.from_json(body) for _, body in everything(reader)]
+        operations = [operation for _, operation in drift.recorded(reader)]
     try:
         engine.kernel.attempt((), operations)
     except CleanupError as error:
         return [str(part) for part in error.exceptions]
     return []
-
-
-def everything(reader: records.Reader) -> list[tuple[str, str]]:
-    """Owner and text of every operation that should be true, in the order of doing."""
-    rows: list[tuple[str, str]] = reader.execute(
-        "SELECT owner, body FROM operations WHERE arriving IS NULL AND leaving IS NULL "
-        "ORDER BY number"
-    ).fetchall()
-    return rows
-
-
-def check(engine: Engine, owner: str | None = None) -> list[str]:
-    """How the kernel differs from what is recorded, a sentence each.
-
-    Without `owner`, all is looked at, and what of the record is damaged is told.
-    """
-    told = []
-    if owner is None:
-        quarantine.sweep(engine.db)
-        with engine.reading() as reader:
-            told = quarantine.told(reader)
-            told += engine.kernel.obstacles(_forwarding(reader))
-            told += overtaken(engine, reader)
-    return [*told, *(words for _, words in _differences(engine, owner))]
-
-
-def _forwarding(reader: records.Reader) -> list[str]:
-    """The devices of networks that packets are forwarded for."""
-    rows = reader.execute(
-        "SELECT device FROM networks WHERE needs & ? AND device <> '' AND leaving IS NULL",
-        (_FORWARDING,),
-    )
-    return [device for (device,) in rows]
-
-
-def _differences(engine: Engine, owner: str | None) -> list[tuple[Operation, str]]:
-    with engine.reading() as reader:
-        recorded = [
-            Operation.from_json(body)
-            for whose, body in everything(reader)
-            if owner in {None, whose}
-        ]
-    return engine.kernel.check(recorded)
-
-
-def reconcile(engine: Engine) -> list[str]:
-    """Put back what somebody removed; what was done, as a person would type it.
-
-    Raises:
-        CleanupError: some of it could not be put back.
-    """
-    troubles = [*mend(engine), *engine.recover()]
-    adapt_forwarding(engine)
-    broken = [operation for operation, _ in _differences(engine, None)]
-    # What hangs on something that is put back went with it, seen or not.
-    with engine.reading() as reader:
-        recorded = [Operation.from_json(body) for _, body in everything(reader)]
-    gone = set(broken)
-    todo = [
-        operation
-        for operation in recorded
-        if operation in gone or any(operation.goes_with(other) for other in broken)
-    ]
-    engine.kernel.attempt((), todo)
-    return [*troubles, *(str(operation) for operation in todo)]

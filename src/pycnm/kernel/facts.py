@@ -45,7 +45,8 @@ def uplinks(settings: Settings) -> Uplinks:
     forces = settings.read("net.ipv6.conf.lo.force_forwarding") is not None
     forwards6 = all6 not in {None, "0"}
     off4, off6, accepting = [], [], []
-    for name in _interfaces():
+    names = _interfaces()
+    for name in names:
         if settings.read(f"net/ipv4/conf/{name}/forwarding") == "0":
             off4.append(name)
         if all6 is None or forwards6:
@@ -54,7 +55,7 @@ def uplinks(settings: Settings) -> Uplinks:
             off6.append(name)
         if settings.read(f"net/ipv6/conf/{name}/accept_ra") == "1":
             accepting.append(name)
-    return Uplinks(tuple(off4), tuple(off6), tuple(accepting), forwards4, forwards6)
+    return Uplinks(tuple(names), tuple(off4), tuple(off6), tuple(accepting), forwards4, forwards6)
 
 
 def _interfaces() -> list[str]:

@@ -56,6 +56,7 @@ class Uplinks:
     """Interfaces that packets are routed from, and forwarding on them.
 
     Attributes:
+        names: all of them.
         not_forwarding4: those for which IPv4 forwarding is off.
         not_forwarding6: those for which IPv6 forwarding is off (empty without IPv6).
         accepting_ra: those that take router advertisements unless they forward
@@ -64,6 +65,7 @@ class Uplinks:
         forwards6: whether IPv6 forwarding is on for all.
     """
 
+    names: tuple[str, ...] = ()
     not_forwarding4: tuple[str, ...] = ()
     not_forwarding6: tuple[str, ...] = ()
     accepting_ra: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from pycnm.errors import CleanupError
@@ -143,14 +143,12 @@ def _attempt(session: Work, undo: Sequence[Operation], do: Sequence[Operation]) 
     undo, do = difference(undo, do)
     for operation in Plan(tuple(undo)).undoing():
         _try(session, operation.undo, failures)
-    missing: list[Operation] = []
+    missing: set[Hashable] = set()
     for operation in do:
         # What belongs to something that could not be made is not put on
         # whatever stands in its place.
-        if any(operation.goes_with(other) for other in missing) or not _try(
-            session, operation.do, failures
-        ):
-            missing.append(operation)
+        if not missing.isdisjoint(operation.within()) or not _try(session, operation.do, failures):
+            missing |= {*operation.keeps()}
     return failures
 
 

@@ -139,7 +139,14 @@ class FakeKernel(Runner[FakeSession]):
             if self.features.ipv6 and not forwards6:
                 off6 = [link.name for link in links if link.settings[f"ipv6/{switch6}"] == "0"]
                 accepting = [link.name for link in links if link.settings["ipv6/accept_ra"] == "1"]
-            return Uplinks(tuple(off4), tuple(off6), tuple(accepting), forwards4, forwards6)
+            return Uplinks(
+                tuple(link.name for link in links),
+                tuple(off4),
+                tuple(off6),
+                tuple(accepting),
+                forwards4,
+                forwards6,
+            )
 
     def inside(self, path: str, work: Callable[[], T]) -> NoReturn:
         """Refused: there is no namespace to be in.
