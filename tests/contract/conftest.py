@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from worlds import FakeWorld, LinuxWorld, become_a_machine
+from surroundings import own_namespaces
+from worlds import FakeWorld, LinuxWorld
 
 ROOT = pytest.mark.skipif(
     os.geteuid() != 0, reason="needs CAP_SYS_ADMIN and CAP_NET_ADMIN for namespaces of its own"
@@ -19,7 +20,7 @@ ROOT = pytest.mark.skipif(
 
 @pytest.fixture(scope="session")
 def own_machine():
-    become_a_machine()
+    own_namespaces()
 
 
 @pytest.fixture

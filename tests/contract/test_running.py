@@ -6,7 +6,7 @@ import errno
 
 import attrs
 import pytest
-from worlds import until
+from topology import until
 
 from pycnm.errors import CleanupError, CNMError, KernelError
 from pycnm.plan.links import Address, Link, Namespace, Route, Rule, Sysctl, Up, Veth

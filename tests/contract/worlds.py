@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import re
 import socket
 import subprocess
-import time
 from pathlib import Path
+
+from topology import RUN_NETNS, call, until
 
 from pycnm.engine.engine import MIGRATIONS
 from pycnm.kernel.linux import LinuxKernel
@@ -35,34 +35,7 @@ from pycnm.plan.rules import Entry, Guard, Skeleton
 from pycnm.store.database import Database
 from pycnm.testing import FakeKernel
 
-RUN_NETNS = Path("/run/netns")
-CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
-MS_REC, MS_PRIVATE, MNT_DETACH = 1 << 14, 1 << 18, 2
-PATIENCE = 5.0
-
-
-def call(name, *arguments):
-    """Call a function of libc that returns 0, or raise OSError."""
-    libc = ctypes.CDLL("libc.so.6", use_errno=True)
-    if getattr(libc, name)(*arguments) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{name}: {os.strerror(code)}")
-
-
-def become_a_machine():
-    """Give this process namespaces of its own, so that no test reaches the machine's."""
-    call("unshare", CLONE_NEWNET | CLONE_NEWNS)
-    call("mount", b"", b"/", b"none", MS_REC | MS_PRIVATE, None)
-    RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)
-    call("mount", b"tmpfs", str(RUN_NETNS).encode(), b"tmpfs", 0, b"mode=755")
-
-
-def until(question):
-    """The first true answer to `question`, or the last one when patience is at an end."""
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := question()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return answer
+MNT_DETACH = 2
 
 
 class FakeWorld:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import signal
@@ -14,24 +13,27 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from hosts import host, machine, outside  # noqa: F401 - fixtures
+from lives import Life
+from surroundings import as_they_were, own_namespaces
+
 import pycnm
 from cnmfs.filesystem import Filesystem
 from cnmfs.layout import Layout
 from cnmfs.reasons import Caller, Reasons
 from pycnm.testing import FakeKernel
 
-CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
 SERVER = Path(__file__).parent / "server.py"
 PATIENCE = 20
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_mounts():
-    """Mounts of the tests are seen by nobody else, and end with them."""
+def own_machine():
+    """Namespaces for the whole run: mounts are seen by nobody else, and end with it."""
     if os.geteuid() == 0:
-        libc = ctypes.CDLL(None, use_errno=True)
-        assert libc.unshare(CLONE_NEWNS) == 0
-        assert libc.mount(b"", b"/", b"none", MS_REC | MS_PRIVATE, None) == 0
+        own_namespaces()
 
 
 class Direct:
@@ -197,6 +199,21 @@ def mount(fuse, tmp_path):
     yield start
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def as_found(fuse, tmp_path):
+    """What a test of the real kernel takes it gives back."""
+    with as_they_were(tmp_path):
+        yield
+
+
+@pytest.fixture(params=BINDINGS)
+def life(request, tmp_path):
+    """Starts cnmfs for the host."""
+    made = Life(tmp_path, request.param, request.getfixturevalue("host"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

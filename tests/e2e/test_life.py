@@ -2,118 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
-
-import pycnm
-
-CLONE_NEWNET = 0x40000000
-PATIENCE = 20
-RUN_NETNS = Path("/run/netns")
-BINDINGS = ["mfusepy", "fusepy"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_machine(own_mounts, fuse):
-    """A network namespace and an empty /run/netns, with a host in it that nobody else knows."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.unshare(CLONE_NEWNET) == 0
-    RUN_NETNS.mkdir(parents=True, exist_ok=True)
-    assert libc.mount(b"tmpfs", str(RUN_NETNS).encode(), b"tmpfs", 0, b"mode=755") == 0
-    subprocess.run(["ip", "netns", "add", "h1"], check=True)
-    yield
-    subprocess.run(["ip", "netns", "delete", "h1"], check=True)
-    libc.umount2(str(RUN_NETNS).encode(), 2)
-
-
-def until(check, patience=PATIENCE):
-    end = time.monotonic() + patience
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-class Life:
-    """Mounts of one state directory."""
-
-    def __init__(self, directory, binding):
-        self.directory, self.binding = directory, binding
-        self.state = directory / "state"
-
-    def root(self, name="mnt"):
-        root = self.directory / name
-        with contextlib.suppress(OSError):
-            root.mkdir()
-        return root
-
-    def words(self, root, *more):
-        options = f"state_dir={self.state},binding={self.binding},host=h1"
-        return [sys.executable, "-m", "cnmfs", "-o", ",".join([options, *more]), str(root)]
-
-    def start(self, name="mnt", *more):
-        root = self.root(name)
-        done = subprocess.run(
-            self.words(root, *more), capture_output=True, text=True, check=False, timeout=PATIENCE
-        )
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        return root
-
-    def pids(self, root=""):
-        """The processes that serve a mount, or all of them."""
-        found = []
-        for each in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                words = each.read_bytes()
-                if b"\0cnmfs\0" in words and str(root or self.directory).encode() in words:
-                    found.append(int(each.parent.name))
-        return found
-
-    def mounted(self):
-        return str(self.directory) in Path("/proc/self/mountinfo").read_text()
-
-    def end(self, root):
-        (pid,) = self.pids(root)
-        os.kill(pid, signal.SIGTERM)
-        until(lambda: not self.pids(root))
-
-    def unmount(self):
-        """Nothing may be mounted any more; if there is, only this test shall fail."""
-        left = self.mounted()
-        for root in self.directory.iterdir():
-            subprocess.run(["umount", "-l", root], capture_output=True, check=False)
-        assert not left
-
-    def controller(self):
-        return pycnm.Controller(self.state, host="h1")
-
-
-@pytest.fixture(params=BINDINGS)
-def life(request, tmp_path):
-    descriptors = len(os.listdir("/proc/self/fd"))
-    made = Life(tmp_path, request.param)
-    yield made
-    for pid in made.pids():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    until(lambda: not made.pids())
-    with made.controller() as cnm:
-        for box in cnm.sandboxes():
-            box.delete()
-        for network in cnm.networks():
-            if network.name not in {"bridge", "host", "none"}:
-                network.delete()
-    made.unmount()
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
-    assert [path.name for path in RUN_NETNS.iterdir()] == ["h1"]
+from lives import PATIENCE
+from topology import until
 
 
 def connect(root):
@@ -140,7 +37,7 @@ def test_it_returns_when_the_tree_can_be_used(life):
 def test_it_stays_in_the_foreground_until_its_end(life, end):
     root = life.root()
     with subprocess.Popen([*life.words(root), "-f"], stderr=subprocess.PIPE) as process:
-        until((root / "networks").is_dir)
+        assert until((root / "networks").is_dir, PATIENCE)
         assert process.poll() is None
         if end == "fusermount":
             subprocess.run(["fusermount", "-u", root], check=True)
@@ -157,7 +54,7 @@ def test_one_that_was_killed_is_replaced(life):
     ip = connect(root)
     (pid,) = life.pids()
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not life.pids())
+    assert until(lambda: not life.pids(), PATIENCE)
     with pytest.raises(OSError, match=r"not connected|connection abort"):
         os.listdir(root)
     life.start()

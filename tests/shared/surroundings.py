@@ -11,10 +11,19 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from topology import RUN_NETNS, call, until
+from topology import CLONE_NEWNET, CLONE_NEWNS, RUN_NETNS, call, until
 
+MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
 REAPING = 2.0
 """Seconds the kernel may take to reap what is gone already."""
+
+
+def own_namespaces():
+    """A network namespace, mounts and an empty /run/netns for this process, for good."""
+    call("unshare", CLONE_NEWNET | CLONE_NEWNS)
+    call("mount", b"", b"/", b"none", MS_REC | MS_PRIVATE, None)
+    RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)
+    call("mount", b"tmpfs", str(RUN_NETNS).encode(), b"tmpfs", 0, b"mode=755")
 
 
 @contextlib.contextmanager

@@ -11,20 +11,11 @@ import contextlib
 import os
 
 import pytest
-from surroundings import as_they_were
-from topology import (
-    CLONE_NEWNET,
-    CLONE_NEWNS,
-    RUN_NETNS,
-    Machine,
-    call,
-    differences,
-    until,
-)
+from surroundings import as_they_were, own_namespaces
+from topology import Machine, differences, until
 
 import pycnm
 
-MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
 PREDEFINED = {"bridge", "host", "none"}
 
 
@@ -33,10 +24,7 @@ def own_machine():
     """Namespaces for the whole run, so that the tests can't reach the machine's."""
     if os.geteuid() != 0:
         pytest.skip("needs CAP_SYS_ADMIN and CAP_NET_ADMIN for namespaces of its own")
-    call("unshare", CLONE_NEWNET | CLONE_NEWNS)
-    call("mount", b"", b"/", b"none", MS_REC | MS_PRIVATE, None)
-    RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)
-    call("mount", b"tmpfs", str(RUN_NETNS).encode(), b"tmpfs", 0, b"mode=755")
+    own_namespaces()
 
 
 @pytest.fixture(autouse=True)
