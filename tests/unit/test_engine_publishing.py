@@ -67,3 +67,9 @@ def test_one_taken_port_of_a_range_is_named_and_nothing_is_published(box, there,
 def test_what_is_published_elsewhere_is_not_in_the_way(box, there, wanted):
     box("c1").publish(there)
     assert {port.host_port for port in box("c2").publish(wanted)} == set(range(8000, 8010))
+
+
+@pytest.mark.parametrize("wanted", [["8000-8002:80", "8000:81"], ["8000:81", "8000-8002:80"]])
+def test_what_was_named_is_not_chosen_for_another_port(box, wanted):
+    found = {port.port: port.host_port for port in box("c1").publish(*wanted)}
+    assert found == {80: 8001, 81: 8000}

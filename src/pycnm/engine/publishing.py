@@ -109,6 +109,8 @@ class Chooser:
             if (spec.protocol, spec.host_first) in disputed:
                 for address in addresses:
                     self._refuse_taken(spec, str(address))
+            # What was named isn't chosen for another port of the same request.
+            self._mine.add((spec.protocol, spec.host_first))
             return spec.host_first
         texts = [str(address) for address in addresses]
         for port in self._candidates(spec):
