@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from cnmfs import mounting, options
+from cnmfs import mounting, options, service
 from pycnm.errors import CNMError
 
 
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen = options.read(given.options)
         mounting.replace_dead(mountpoint)
         if given.foreground:
-            mounting.serve(mountpoint, chosen, lambda: None)
+            mounting.serve(mountpoint, chosen, lambda: service.tell("READY=1"))
             return 0
         return mounting.in_background(mountpoint, chosen)
     except CNMError as error:

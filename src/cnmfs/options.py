@@ -10,7 +10,15 @@ import attrs
 from pycnm import InvalidArgumentError
 
 _BINDINGS = {"mfusepy", "fusepy"}
-_IGNORED = {"rw", "auto", "noauto", "nofail", "_netdev", "defaults", "nosuid", "nodev", "noexec"}
+# What mount(8), mount.fuse3(8) and fstab(5) say to every filesystem. They are about when and
+# by whom it is mounted, about programs, devices and times that aren't in this tree, or are
+# so anyway.
+_IGNORED = {
+    "rw", "defaults", "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner",
+    "group", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "atime", "noatime", "diratime",
+    "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime",
+    "nolazytime", "async", "sync", "dirsync", "allow_other", "default_permissions",
+}  # fmt: skip
 
 
 @attrs.frozen

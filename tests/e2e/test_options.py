@@ -36,8 +36,19 @@ def test_the_state_directory_may_be_relative(monkeypatch, tmp_path):
     assert options.read(["state_dir=s"]).state_dir == tmp_path / "s"
 
 
-def test_words_of_mount_are_ignored():
-    text = "rw,nosuid,nodev,noexec,_netdev,nofail,defaults,auto,noauto,x-systemd.automount"
+# What mount(8) and mount.fuse3 pass on of a line of fstab(5), and what `cnmfs -o` may be given.
+WORDS = [
+    "rw,dev,suid",
+    "rw,noexec,nosuid,nodev",
+    "rw,nosuid,nodev,noexec,_netdev,nofail,defaults,auto,noauto,x-systemd.automount",
+    "user,users,nouser,owner,group",
+    "noatime,relatime,strictatime,lazytime,nodiratime,sync,dirsync",
+    "allow_other,default_permissions",
+]
+
+
+@pytest.mark.parametrize("text", WORDS)
+def test_words_of_mount_are_ignored(text):
     assert options.read([text]) == Options()
 
 

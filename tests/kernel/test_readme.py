@@ -27,6 +27,7 @@ def test_the_tours_of_the_readme(host, environment, heading):
     "page",
     [
         "tutorial.md",
+        "howto/mount-the-tree.md",
         "howto/publish-a-port.md",
         "howto/change-a-network.md",
         "howto/follow-events.md",

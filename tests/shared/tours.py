@@ -1,7 +1,7 @@
 """Runs what documentation shows, line for line, and compares what it prints.
 
 A page is run on a stage: processes and mounts of its own, so that its /var/lib/cnm is
-new, and whatever it starts ends with it.
+new, it may mount and install things, and whatever it starts ends with it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PATIENCE = 100
 """Seconds that a page may take."""
+
+_OWN = "/var/lib /mnt /usr/local/sbin"
+"""Directories of a stage that are empty, and its own."""
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CELL = re.compile(r"^In \[\d+\]: (.*)\n(?:Out\[\d+\]: (.*)\n)?", re.MULTILINE)
@@ -110,12 +113,8 @@ def on_stage(place, *argv, text="", **environment):
     """What becomes of a program with processes and a /var/lib of its own."""
     stage = (
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-        *(
-            "bash",
-            "-c",
-            'mount -t tmpfs tmpfs /var/lib && mount -t tmpfs tmpfs /mnt && "$@"',
-            "stage",
-        ),
+        *("bash", "-c", f'set -e; for each in {_OWN}; do mount -t tmpfs tmpfs $each; done; "$@"'),
+        "stage",
     )
 
     def start():

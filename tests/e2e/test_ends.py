@@ -1,0 +1,144 @@
+"""How a mount ends while somebody still uses it; and what many attachments leave in the daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from lives import PATIENCE
+from topology import until
+
+SOON = 6
+"""Seconds for an end that takes one or two, on a busy machine."""
+
+
+def ends_soon(life, root):
+    begin = time.monotonic()
+    life.end(root)
+    assert time.monotonic() - begin < SOON
+    assert not life.mounted()
+
+
+def test_a_copy_in_another_mount_namespace_keeps_nobody(life):
+    root = life.start()
+    with subprocess.Popen(["unshare", "--mount", "sleep", "1000"]) as holder:
+        try:
+            mounts = Path(f"/proc/{holder.pid}/mounts")
+            own = os.readlink("/proc/self/ns/mnt")
+            assert until(lambda: os.readlink(f"/proc/{holder.pid}/ns/mnt") != own, PATIENCE)
+            assert str(root) in mounts.read_text()
+            ends_soon(life, root)
+            # What it left is replaced, here, by the next.
+            life.start()
+            assert "networks" in os.listdir(root)
+        finally:
+            holder.kill()
+
+
+def test_a_reader_keeps_nobody(life):
+    root = life.start()
+    descriptor = os.open(root / "networks/bridge/inspect", os.O_RDONLY)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(["tail", "-f", root / "events"], **quiet) as follower, \
+         subprocess.Popen(["sleep", "1000"], cwd=root / "networks") as inside:  # fmt: skip
+        try:
+            assert until(lambda: str(root) in files_of(follower.pid), PATIENCE)
+            ends_soon(life, root)
+            with pytest.raises(OSError) as caught:
+                os.pread(descriptor, 10, 0)
+            assert caught.value.errno in {errno.ENOTCONN, errno.ECONNABORTED}
+            assert os.listdir(root) == []
+        finally:
+            follower.kill()
+            inside.kill()
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def files_of(pid):
+    directory = Path(f"/proc/{pid}/fd")
+    return " ".join(str(each.readlink()) for each in directory.iterdir())
+
+
+def test_a_busy_mount_is_unmounted_when_it_is_free(life):
+    root = life.start()
+    with (root / "networks/bridge/inspect").open() as busy:
+        done = subprocess.run(
+            ["fusermount", "-u", root], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, "busy" in done.stderr) == (1, True)
+        (root / "networks/net").mkdir()
+        # Lazily: nobody new gets in, who is in goes on.
+        subprocess.run(["fusermount", "-uz", root], check=True)
+        assert os.listdir(root) == []
+        assert '"Name": "bridge"' in busy.read()
+        assert life.pids(root)
+    assert until(lambda: not life.pids(root), PATIENCE)
+    assert "net" in os.listdir(life.start() / "networks")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_its_end_in_the_middle_of_changes_leaves_nothing_half_done(life, end):
+    root = life.start()
+    (root / "networks/net").mkdir()
+    script = "for n in $(seq 200); do mkdir sandboxes/s$n sandboxes/s$n/endpoints/net; done"
+    with subprocess.Popen(["bash", "-c", script], cwd=root, stderr=subprocess.DEVNULL) as busy:
+        assert until((root / "sandboxes/s3").exists, PATIENCE)
+        (pid,) = life.pids(root)
+        os.kill(pid, end)
+        assert until(lambda: not life.pids(root), PATIENCE)
+        busy.wait(PATIENCE)
+    root = life.start()
+    made = os.listdir(root / "sandboxes")
+    assert 3 <= len(made) < 200
+    for name in made:
+        assert (root / f"sandboxes/{name}/check").read_text() == ""
+    assert len(life.host.interfaces()) == 2 + sum(
+        (root / f"sandboxes/{name}/endpoints/net").exists() for name in made
+    )
+
+
+def daemon(pid):
+    """The namespaces of its threads, and how many descriptors it has."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    spaces = {os.readlink(task / "ns" / kind) for task in tasks for kind in ("net", "mnt")}
+    return spaces, len(os.listdir(f"/proc/{pid}/fd"))
+
+
+ATTACH = """
+mkdir networks/net $(printf 'sandboxes/s%s ' $(seq $N)) &&
+mkdir $(printf 'sandboxes/s%s/endpoints/net ' $(seq $N)) &&
+cat sandboxes/*/interfaces | grep -c '"eth0"' &&
+rmdir sandboxes/*/endpoints/net && rmdir sandboxes/* networks/net
+"""
+
+
+def test_a_hundred_attachments_leave_the_daemon_as_it_was(life):
+    root = life.start()
+    (pid,) = life.pids(root)
+
+    def attach(count):
+        done = subprocess.run(
+            ["bash", "-c", ATTACH], env={**os.environ, "N": str(count)}, cwd=root,
+            capture_output=True, text=True, check=False, timeout=3 * PATIENCE,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"{count}\n", "")
+
+    def picture():
+        with (root / "networks/bridge/inspect").open():
+            return daemon(pid)
+
+    links = Path(f"/proc/{pid}/net/dev").read_text().count(":")
+    attach(1)
+    before = picture()
+    attach(100)
+    assert until(lambda: picture() == before, PATIENCE), (picture(), before)
+    for kind in ("net", "mnt"):
+        assert os.readlink(f"/proc/{pid}/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}")
+    assert Path(f"/proc/{pid}/net/dev").read_text().count(":") == links
