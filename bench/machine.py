@@ -76,6 +76,9 @@ def run_inside(arguments: Sequence[str], parent: str) -> int:
             try:
                 return process.wait()
             finally:
+                # It then takes back what would not end with it, and ends.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=_PATIENCE)
                 process.kill()
 
 
@@ -98,10 +101,41 @@ def settle_in(directory: Path) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+_left: list[Callable[[], None]] = []
+
+
+@contextlib.contextmanager
+def undone_at_the_end(undo: Callable[[], None]) -> Iterator[None]:
+    """In the block something is there that doesn't go with the namespaces of this machine."""
+    _left.append(undo)
+    try:
+        yield
+    finally:
+        undo()
+        _left.remove(undo)
+
+
 def _end_with_parent(directory: Path) -> None:
     sys.stdin.read()
+    for undo in _left:
+        undo()
     shutil.rmtree(directory, ignore_errors=True)
     os._exit(1)
+
+
+@contextlib.contextmanager
+def one_cpu() -> Iterator[None]:
+    """In the block this thread, and what it starts, is on one CPU.
+
+    Otherwise what is asked of another process takes one of two times, as the
+    scheduler likes: with the other one on the same CPU, or asleep on another.
+    """
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def processes() -> dict[int, list[str]]:
@@ -206,7 +240,7 @@ class Host:
         Namespaces are taken apart behind the back of whoever unpins them, and
         the next measurement is not to pay for it.
         """
-        _wait_for(lambda: self.links() <= links, f"interfaces stay in {self.name}")
+        wait_for(lambda: self.links() <= links, f"interfaces stay in {self.name}")
         time.sleep(_PAUSE)
 
     def close(self) -> None:
@@ -214,13 +248,18 @@ class Host:
         for path in RUN_NETNS.glob(f"{self.name}-*"):
             delete_namespace(path.name)
         command = ["ip", "-oneline", "link", "show", "type", "veth"]
-        _wait_for(lambda: not self.run(command), f"sandboxes of {self.name} stay")
+        wait_for(lambda: not self.run(command), f"sandboxes of {self.name} stay")
         self._thread.shutdown()
         os.close(self.descriptor)
         delete_namespace(self.name)
 
 
-def _wait_for(condition: Callable[[], bool], trouble: str) -> None:
+def wait_for(condition: Callable[[], bool], trouble: str) -> None:
+    """Wait until something is so.
+
+    Raises:
+        TimeoutError: it isn't; the trouble in words.
+    """
     end = time.monotonic() + _PATIENCE
     while not condition():
         if time.monotonic() > end:

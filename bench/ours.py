@@ -28,6 +28,7 @@ class Pycnm(Contender):
         self.controller = pycnm.Controller(state, host=host.name)
         self.network = self.controller.create_network("bench", subnet="10.88.0.0/16")
         self._subnets = itertools.count()
+        self._changes = itertools.count()
 
     def create_network(self, name: str) -> None:
         number = next(self._subnets)
@@ -42,6 +43,10 @@ class Pycnm(Contender):
 
     def connect(self, name: str, ports: Sequence[int] = ()) -> None:
         self.network.connect(name, publish=[f"{port}:{port}" for port in ports])
+
+    def change(self) -> None:
+        """Change something of the network that changes nothing in the kernel."""
+        self.network.configure(labels={"change": str(next(self._changes))})
 
     def endpoint(self, name: str) -> pycnm.Endpoint:
         """The endpoint of a sandbox."""

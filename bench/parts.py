@@ -9,10 +9,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from bench import guards, peers, report, startup, work
+from bench import (
+    calls,
+    guards,
+    looking,
+    machine,
+    mounts,
+    peers,
+    process,
+    report,
+    startup,
+    work,
+)
 from bench.bare import Kernel
 from bench.contender import Contender
+from bench.looking import Listed
 from bench.machine import Host
+from bench.mounts import Served
 from bench.ours import Pycnm
 from bench.table import Table
 from bench.times import Times
@@ -70,6 +83,11 @@ class Stage:
         self._undo.callback(contender.close)
         contender.settle_in()
         return contender
+
+    def served(self, mounted: Served) -> Served:
+        """A filesystem that stays mounted."""
+        self._undo.callback(mounted.close)
+        return mounted
 
 
 def side_by_side(stage: Stage) -> list[Table]:
@@ -173,7 +191,89 @@ def guard(stage: Stage) -> list[Table]:
     return [guards.measure(next(hosts), next(hosts), next(hosts), stage.few)]
 
 
+def files(stage: Stage) -> list[Table]:
+    """A call on a file of cnmfs."""
+    with machine.one_cpu(), mounts.cgroup(stage.directory) as group:
+        host = next(stage.hosts())
+        ours = stage.ready(Pycnm(host, stage.directory / "files"))
+        calls.prepare(ours)
+        subjects = [
+            calls.interface(host, mounts.sysfs(host)),
+            calls.group(group),
+            calls.library(ours),
+        ]
+        for binding in mounts.present():
+            served = stage.served(mounts.cnmfs(ours, binding))
+            tree = mounts.copied(served.root)
+            copy = stage.served(mounts.smallest(binding, tree, stage.directory))
+            subjects += [
+                calls.tree(mounts.SMALLEST.format(binding), copy.root, ours),
+                calls.tree(mounts.CNMFS.format(binding), served.root, ours, changes=True),
+            ]
+        calls.in_turns(subjects, stage.times, stage.rounds)
+    return [calls.table(stage.times)]
+
+
+def listings(stage: Stage) -> list[Table]:
+    """Many networks as files."""
+    counts = [stage.scaled(number) for number in (10, 1000, 10_000)]
+    with machine.one_cpu(), mounts.cgroup(stage.directory) as group:
+        host = next(stage.hosts())
+        ours = stage.ready(Pycnm(host, stage.directory / "listings"))
+        interfaces = mounts.sysfs(host)
+        beside = [Listed("sysfs", interfaces, interfaces), Listed("cgroup2", group, group)]
+        served = {name: stage.served(mounts.cnmfs(ours, name)) for name in mounts.present()}
+        beside += [
+            Listed.networks(mounts.CNMFS.format(name), mounted.root)
+            for name, mounted in served.items()
+        ]
+        few = mounts.copied(next(iter(served.values())).root)
+        names: list[str] = []
+        for count in counts:
+            for _ in range(count - len(names)):
+                names.append(ours.next_name())
+                ours.create_network(names[-1])
+                (group / names[-1]).mkdir()
+            tree = looking.crowded(few, "bench", names)
+            copies = {name: mounts.smallest(name, tree, stage.directory) for name in served}
+            everybody = beside + [
+                Listed.networks(mounts.SMALLEST.format(name), copy.root)
+                for name, copy in copies.items()
+            ]
+            rounds = stage.few if count <= 1000 else 1
+            looking.in_turns(everybody, count, stage.times, rounds, ours.change)
+            for copy in copies.values():
+                copy.close()
+        memory = {name: machine.resident([each.pid]) for name, each in served.items()}
+    return [looking.table(stage.times, counts, memory)]
+
+
+def daemon(stage: Stage) -> list[Table]:
+    """cnmfs as a process."""
+    operations = stage.scaled(100_000)
+    sizes = {}
+    with machine.one_cpu():
+        ours = stage.ready(Pycnm(next(stage.hosts()), stage.directory / "daemon"))
+        for binding in mounts.present():
+            process.start(ours, binding, stage.times, stage.rounds)
+            served = stage.served(mounts.cnmfs(ours, binding))
+            sizes[binding] = process.grown(served, "bench", operations)
+    return [process.table(stage.times, sizes, operations)]
+
+
 PARTS: dict[str, Callable[[Stage], list[Table]]] = {
     part.__name__: part
-    for part in (side_by_side, publishing, many, networks, ports, endpoints, starting, guard)
+    for part in (
+        side_by_side,
+        publishing,
+        many,
+        networks,
+        ports,
+        endpoints,
+        starting,
+        guard,
+        files,
+        listings,
+        daemon,
+    )
 }

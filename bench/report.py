@@ -6,11 +6,11 @@ import datetime as dt
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import startup, work
+from bench import mounts, startup, work
 from bench.table import Table, milliseconds, ratio
 from bench.times import Times
 
@@ -161,3 +161,34 @@ def starting(times: Times) -> Table:
         over = milliseconds(taken - nothing) if name != startup.NOTHING else ""
         rows.append(["10", f"`{name}`", limit, milliseconds(taken, worst), over])
     return Table("Starting", ["Row", "Work", "Budget", "all of it", "over `pass`"], rows)
+
+
+def on_files(
+    title: str,
+    head: Sequence[str],
+    works: Sequence[tuple[Sequence[str], str]],
+    times: Times,
+    show: Callable[[float | None], str],
+) -> Table:
+    """What was measured on files: cnmfs beside the smallest filesystem, those of the kernel, pycnm.
+
+    Args:
+        head: of the first columns.
+        works: the first cells of each row, and what was done.
+        show: a duration in milliseconds.
+    """
+    names = ["sysfs", "cgroup2", OURS]
+    beside = [name for name in names if any(times.median(what, name) for _, what in works)]
+    pairs = [
+        (mounts.SMALLEST.format(binding), mounts.CNMFS.format(binding))
+        for binding in mounts.present()
+    ]
+    rows = []
+    for first, what in works:
+        row = [*first, *(show(times.median(what, name)) for name in beside)]
+        for smallest, ours in pairs:
+            least, taken = times.median(what, smallest), times.median(what, ours)
+            row += [show(least), show(taken), ratio(taken, least)]
+        rows.append(row)
+    columns = [column for pair in pairs for column in (*pair, "ratio")]
+    return Table(title, [*head, *beside, *columns], rows)

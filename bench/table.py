@@ -53,6 +53,11 @@ def milliseconds(value: float | None, worst: float | None = None) -> str:
     return _plain(value) if worst is None else f"{_plain(value)} ({_plain(worst)})"
 
 
+def microseconds(value: float | None) -> str:
+    """A duration in milliseconds, told in microseconds."""
+    return milliseconds(None if value is None else 1000 * value)
+
+
 def _plain(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 

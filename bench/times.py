@@ -22,6 +22,10 @@ class Times:
         yield
         self._taken[work, who].append(1000 * (time.perf_counter() - start))
 
+    def note(self, work: str, who: str, taken: float) -> None:
+        """Keep what was measured otherwise."""
+        self._taken[work, who].append(taken)
+
     def median(self, work: str, who: str) -> float | None:
         """The median, if it was measured."""
         taken = self._taken.get((work, who))

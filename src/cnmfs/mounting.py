@@ -65,7 +65,7 @@ def show(
     reasons = Reasons()
     root = Layout(cnm, reasons, caller).root
     filesystem = Filesystem(root, reasons, caller, gid=options.gid, rmrf=options.rmrf)
-    thread = _Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
+    thread = Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
     thread.start()
     _wait(thread)
     if thread.is_alive():
@@ -80,7 +80,7 @@ def show(
         os._exit(0)
 
 
-class _Serving(threading.Thread):
+class Serving(threading.Thread):
     """libfuse's loop; it would not let signals through to Python."""
 
     def __init__(
@@ -94,6 +94,7 @@ class _Serving(threading.Thread):
         self.failure: CNMError | None = None
 
     def run(self) -> None:
+        """Serve until it is unmounted."""
         more: dict[str, Any] = {}
         if self._module.__name__ == "mfusepy":
             more = {"max_threads": _THREADS}
