@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import grp
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
 from pycnm import InvalidArgumentError
+from pycnm.cli.opening import namespace
+from pycnm.controller import DEFAULT_STATE_DIR
 
 _BINDINGS = {"mfusepy", "fusepy"}
 # What mount(8), mount.fuse3(8) and fstab(5) say to every filesystem. They are about when and
@@ -27,28 +31,35 @@ class Options:
 
     Attributes:
         state_dir: of the controller.
-        host: the namespace that plays the machine; None for that of cnmfs.
+        host: the namespace that plays the machine, by name, path or process id; None for
+            that of cnmfs.
         gid: the group that may write; None if only root may.
         rmrf: `rm -r` gets through.
         ro: nothing can be written.
         binding: `mfusepy` or `fusepy`; by default the first that is installed.
     """
 
-    state_dir: Path = Path("/var/lib/cnm")
-    host: str | None = None
+    state_dir: Path = Path(DEFAULT_STATE_DIR)
+    host: str | int | None = None
     gid: int | None = None
     rmrf: bool = False
     ro: bool = False
     binding: str = ""
 
 
-def read(texts: list[str]) -> Options:
+def read(texts: list[str], environment: Mapping[str, str] = os.environ) -> Options:
     """The options of all `-o`.
+
+    Args:
+        environment: what isn't given may stand in it, CNM_STATE_DIR and CNM_HOST.
 
     Raises:
         InvalidArgumentError: one is unknown, or has a value it can't have.
     """
-    options = Options()
+    options = Options(
+        state_dir=Path(environment.get("CNM_STATE_DIR") or DEFAULT_STATE_DIR).absolute(),
+        host=_host(environment.get("CNM_HOST", "")),
+    )
     for item in ",".join(texts).split(","):
         name, _, value = item.partition("=")
         if name == "rmrf":
@@ -60,7 +71,7 @@ def read(texts: list[str]) -> Options:
         elif name == "state_dir":
             options = attrs.evolve(options, state_dir=Path(value).absolute())
         elif name == "host":
-            options = attrs.evolve(options, host=value)
+            options = attrs.evolve(options, host=_host(value))
         elif name == "binding" and value in _BINDINGS:
             options = attrs.evolve(options, binding=value)
         elif name and name not in _IGNORED and not name.startswith("x-"):
@@ -69,6 +80,10 @@ def read(texts: list[str]) -> Options:
                 "state_dir=DIRECTORY, host=NAMESPACE and binding=mfusepy|fusepy"
             )
     return options
+
+
+def _host(value: str) -> str | int | None:
+    return namespace(value) if value else None
 
 
 def _group(value: str) -> int:

@@ -13,7 +13,7 @@ from pycnm import InvalidArgumentError
 
 
 def test_none():
-    assert options.read([]) == options.read([""]) == Options()
+    assert options.read([], {}) == options.read([""], {}) == Options()
     assert Options().state_dir == Path("/var/lib/cnm")
 
 
@@ -34,6 +34,14 @@ def test_a_group_by_its_name():
 def test_the_state_directory_may_be_relative(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert options.read(["state_dir=s"]).state_dir == tmp_path / "s"
+
+
+def test_what_the_environment_names_and_options_override():
+    environment = {"CNM_STATE_DIR": "/s", "CNM_HOST": "h1"}
+    assert options.read([], environment) == Options(state_dir=Path("/s"), host="h1")
+    found = options.read(["state_dir=/t,host=17"], environment)
+    assert found == Options(state_dir=Path("/t"), host=17)
+    assert options.read([], {"CNM_STATE_DIR": "", "CNM_HOST": ""}) == Options()
 
 
 # What mount(8) and mount.fuse3 pass on of a line of fstab(5), and what `cnmfs -o` may be given.

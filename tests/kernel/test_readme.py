@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import subprocess
 
 import pytest
@@ -15,7 +18,7 @@ def environment(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "heading", ["From the shell", "As files", "From Python", "From a notebook"]
+    "heading", ["As files", "From the command line", "From Python", "From a notebook"]
 )
 def test_the_tours_of_the_readme(host, environment, heading):
     before = host.picture()
@@ -63,16 +66,46 @@ def test_the_demonstration(environment, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for shown in (
-        "NETWORK ID     NAME      DRIVER    SCOPE",
         "link/ether 02:42:ac:11:00:02",
         "inet 172.17.0.2/16 brd 172.17.255.255 scope global eth0",
         "default via 172.17.0.1 dev eth0",
         "master cnm0 state UP",
         "3 packets transmitted, 3 packets received, 0% packet loss",
+        "NETWORK ID     NAME        DRIVER    SCOPE",
         "IP 192.0.2.1 > 192.0.2.2: ICMP echo request",
         "Hello from c3.",
+        "EBUSY write networks/my_bridge/subnet: network my_bridge has active endpoints",
         '"com.docker.network.bridge.name": "cnm0"',
         "ip address add 10.20.30.1/24 dev br-",
     ):
         assert shown in done.stdout
     assert done.stderr == ""
+
+
+# What installs packages, which a test must not.
+_NO_INSTALLING = "require_root() { :; }; install_missing() { :; }; install_into_venv() { :; }\n"
+
+
+@pytest.mark.usefixtures("own_machine")
+def test_the_demonstration_is_interrupted(environment, tmp_path):
+    """What it leaves is seen by the fixture that looks around."""
+    scripts, scratch = tmp_path / "scripts", tmp_path / "scratch"
+    scripts.mkdir()
+    scratch.mkdir()
+    shutil.copy(tours.ROOT / "scripts" / "demo", scripts)
+    (scripts / "lib.sh").write_text(_NO_INSTALLING)
+    with subprocess.Popen(
+        ["bash", scripts / "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment, "TMPDIR": str(scratch)},
+        # A terminal sends ^C to all of them.
+        process_group=0,
+    ) as demo:
+        assert any("A network of your own" in line for line in demo.stdout)
+        os.killpg(demo.pid, signal.SIGINT)
+        rest, complaints = demo.communicate(timeout=tours.PATIENCE)
+    assert (demo.returncode, complaints) == (130, "")
+    assert "nothing of it stays" not in rest
+    assert list(scratch.iterdir()) == []

@@ -40,9 +40,12 @@ _VARYING = (
 )
 
 _RUNNER = r"""
-import ast, json, subprocess, sys
+import ast, json, os, subprocess, sys
 
 def run(kind, source, names):
+    if kind == "console" and source.startswith("cd "):
+        os.chdir(source[3:])
+        return
     if kind == "console":
         subprocess.run(["bash", "-c", source], stdin=subprocess.DEVNULL, check=True)
         return
