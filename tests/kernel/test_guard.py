@@ -6,13 +6,41 @@ import contextlib
 import itertools
 import os
 import re
-import socket
 import struct
 import subprocess
 import time
 
+import frames
 import pytest
-from netaddr import EUI, IPAddress
+from frames import (
+    ADVERTISEMENT,
+    ALL_NODES,
+    ARP,
+    DESTINATION_OPTIONS,
+    FRAGMENT,
+    HOP_OPTIONS,
+    ICMP,
+    ICMP6,
+    IP,
+    IP6,
+    LISTENER_REPORT,
+    NO_OPTIONS,
+    NO_SEGMENTS,
+    PROVIDER_VLAN,
+    REDIRECT,
+    ROUTER_ALERT,
+    ROUTER_SOLICITATION,
+    ROUTING,
+    SOLICITATION,
+    TCP,
+    UDP,
+    VLAN,
+    fragment_header,
+    mac,
+    packed,
+    packet_socket,
+    udp,
+)
 
 from pycnm.kernel import netns, nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
@@ -28,77 +56,36 @@ MAC, MAC_B, MAC_GATEWAY = "02:42:0a:14:1e:02", "02:42:0a:14:1e:03", "02:42:0a:14
 OWN4, SECOND4, B4, GATEWAY4 = "10.20.30.2", "10.20.30.22", "10.20.30.3", "10.20.30.1"
 OWN6, B6, GATEWAY6 = "fd00::2", "fd00::3", "fd00::1"
 LOCAL, B_LOCAL = "fe80::42:aff:fe14:1e02", "fe80::42:aff:fe14:1e03"
-ALL_NODES = "ff02::1"
-
-ETH_P_ALL = 3
-IP, ARP, IP6, VLAN = 0x0800, 0x0806, 0x86DD, 0x8100
-ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
-HOP_OPTIONS, ROUTING, FRAGMENT, DESTINATION_OPTIONS = 0, 43, 44, 60
-SOLICIT, SOLICITATION, ADVERTISEMENT, REDIRECT, REPORT = 133, 135, 136, 137, 143
 
 
-# Frames
-
-
-def packed(address):
-    return IPAddress(address).packed
-
-
-def mac(address):
-    return EUI(address).packed
+# What `a` can send
 
 
 def frame(kind, payload, source=MAC, destination=MAC_B):
-    return mac(destination) + mac(source) + struct.pack("!H", kind) + payload
+    return frames.frame(source, destination, kind, payload)
 
 
 def arp(sender, sender_mac=MAC, operation=2, target=B4, htype=1):
-    head = struct.pack("!HHBBH", htype, IP, 6, 4, operation)
-    body = head + mac(sender_mac) + packed(sender) + mac(MAC_B) + packed(target)
-    return frame(ARP, body)
+    return frame(ARP, frames.arp(sender, sender_mac, target, MAC_B, operation, htype))
 
 
-def checksum(data):
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1]))
-    total += data[-1] << 8 if len(data) % 2 else 0
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def ip4(payload, source=OWN4, protocol=UDP, *, options=b"", fragment=0):
-    size = 20 + len(options)
-    head = [0x40 | size // 4, 0, size + len(payload), 7, fragment, 64, protocol, 0]
-    ends = packed(source) + packed(B4) + options
-    head[-1] = checksum(struct.pack("!BBHHHBBH", *head) + ends)
-    return struct.pack("!BBHHHBBH", *head) + ends + payload
+def ip4(payload, source=OWN4, protocol=UDP, **how):
+    return frames.ip4(source, B4, protocol, payload, **how)
 
 
 def ip6(payload, source=OWN6, protocol=UDP, destination=B6, *, flow=0):
-    head = struct.pack("!IHBB", 6 << 28 | flow, len(payload), protocol, 255)
-    return head + packed(source) + packed(destination) + payload
-
-
-def udp(source_port=1000, destination_port=2000, payload=b"x" * 16):
-    return struct.pack("!HHHH", source_port, destination_port, 8 + len(payload), 0) + payload
+    return frames.ip6(source, destination, protocol, payload, flow=flow)
 
 
 def icmp6(kind, body, source=OWN6, destination=B6, headers=()):
     """An ICMPv6 message behind extension headers, each given by number and contents."""
-    message = struct.pack("!BBH", kind, 0, 0) + body
-    pseudo = packed(source) + packed(destination) + struct.pack("!II", len(message), ICMP6)
-    message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
-    numbers = [number for number, _ in headers] + [ICMP6]
-    chain = b"".join(
-        bytes([after]) + contents for (_, contents), after in zip(headers, numbers[1:], strict=True)
-    )
-    return frame(IP6, ip6(chain + message, source, numbers[0], destination))
+    message = frames.icmp6(kind, body, (source, destination))
+    return frame(IP6, frames.ip6(source, destination, ICMP6, message, headers=headers))
 
 
 def router_advertisement(source=LOCAL, headers=()):
-    prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 1800, 1800, 0) + packed("2001:db8:bad::")
-    body = struct.pack("!BBHII", 64, 0, 1800, 0, 0) + bytes([1, 1]) + mac(MAC) + prefix
-    return icmp6(134, body, source, ALL_NODES, headers)
+    body = frames.router_advertisement(MAC)
+    return icmp6(frames.ROUTER_ADVERTISEMENT, body, source, ALL_NODES, headers)
 
 
 def neighbour_advertisement(target, source=OWN6):
@@ -116,17 +103,10 @@ def redirect():
 
 
 def tagged(kind, inner, tag=VLAN):
-    return frame(tag, struct.pack("!HH", 5, kind) + inner)
+    return frames.tagged(frame(kind, inner), tag)
 
 
-NO_OPTIONS = bytes([0, 1, 4, 0, 0, 0, 0])  # length 8, PadN
-ROUTER_ALERT = bytes([0, 5, 2, 0, 0, 1, 0])
-NO_SEGMENTS = bytes([0, 4, 0, 0, 0, 0, 0])
-LISTENER_REPORT = struct.pack("!HHBBH", 0, 1, 4, 0, 0) + packed("ff02::1:ff00:2")
-
-
-def fragment_header(offset=0, more=False):
-    return struct.pack("!BHI", 0, offset << 3 | more, 9)
+REPORT = struct.pack("!HHBBH", 0, 1, 4, 0, 0) + packed("ff02::1:ff00:2")
 
 
 def hiding(protocol):
@@ -218,7 +198,7 @@ ATTACKS = {
     "vlan": tagged(IP, ip4(udp())),
     "vlan-with-ip6": tagged(IP6, ip6(udp())),
     "vlan-with-arp": tagged(ARP, arp(OWN4, target=SECOND4)[14:]),
-    "vlan-of-a-provider": tagged(IP, ip4(udp()), tag=0x88A8),
+    "vlan-of-a-provider": tagged(IP, ip4(udp()), tag=PROVIDER_VLAN),
     "vlan-in-vlan": tagged(VLAN, struct.pack("!HH", 6, IP) + ip4(udp())),
     "rarp": frame(0x8035, arp(OWN4)[14:]),
     "lldp": frame(0x88CC, bytes(40)),
@@ -276,15 +256,15 @@ INNOCENT = {
     "icmp6-echo-later-fragment": frame(
         IP6, ip6(bytes([ICMP6]) + fragment_header(3) + bytes([134]) + bytes(15), OWN6, FRAGMENT)
     ),
-    "rs": icmp6(SOLICIT, bytes(4), LOCAL),
+    "rs": icmp6(ROUTER_SOLICITATION, bytes(4), LOCAL),
     "ns": solicitation(B6, OWN6),
     "na": neighbour_advertisement(OWN6),
     "na-link-local": neighbour_advertisement(LOCAL, LOCAL),
     "dad": solicitation(OWN6),
     "dad-link-local": solicitation(LOCAL),
-    "mld-report": icmp6(REPORT, LISTENER_REPORT, LOCAL, headers=[(HOP_OPTIONS, ROUTER_ALERT)]),
+    "mld-report": icmp6(LISTENER_REPORT, REPORT, LOCAL, headers=[(HOP_OPTIONS, ROUTER_ALERT)]),
     "mld-report-from-nobody": icmp6(
-        REPORT, LISTENER_REPORT, "::", headers=[(HOP_OPTIONS, ROUTER_ALERT)]
+        LISTENER_REPORT, REPORT, "::", headers=[(HOP_OPTIONS, ROUTER_ALERT)]
     ),
 }
 TAIL = 24
@@ -407,13 +387,6 @@ class Bed:
         """How many packets each counter of the attacker's guard has seen."""
         listing = self.run(self.host, "nft", "list", "chain", "netdev", TABLE, "vetha")
         return [int(number) for number in re.findall(r"packets (\d+)", listing)]
-
-
-def packet_socket(interface):
-    opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    opened.bind((interface, ETH_P_ALL))
-    opened.settimeout(0.01)
-    return opened
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ nft 'add element inet cnm egress { "br-0123456789ab" : jump from_nat }'
 nft 'add element inet cnm ingress { "br-0123456789ab" : goto to_nat }'
 nft 'add element inet cnm loops { "br-0123456789ab" . "br-0123456789ab" }'
 nft 'add element inet cnm bridges { "br-0123456789ab" }'
+nft 'add element inet cnm homes { "br-0123456789ab" }'
 nft 'add element inet cnm masquerade4 { "br-0123456789ab" }'
 ip link add name br-0123456789ab address 02:42:01:23:45:67 mtu 1500 group 269628502 \
 type bridge forward_delay 0 stp_state 0; ip link set br-0123456789ab alias cnm:0123456789ab
@@ -67,6 +68,7 @@ nft 'add element inet cnm egress { "br-0123456789ab" : jump from_nat }'
 nft 'add element inet cnm ingress { "br-0123456789ab" : goto to_nat }'
 nft 'add element inet cnm loops { "br-0123456789ab" . "br-0123456789ab" }'
 nft 'add element inet cnm bridges { "br-0123456789ab" }'
+nft 'add element inet cnm homes { "br-0123456789ab" }'
 nft 'add element inet cnm masquerade4 { "br-0123456789ab" }'
 nft 'add element inet cnm masquerade6 { "br-0123456789ab" }'
 ip link add name br-0123456789ab address 02:42:01:23:45:67 mtu 1500 group 269628502 \

@@ -223,6 +223,7 @@ class Bridge(Driver):
             Entry("ingress", (bridge,), (f"goto {into}",)),
             Entry("loops", (bridge, bridge)),
             Entry("bridges", (bridge,)),
+            Entry("homes", (bridge,)),
         ]
         entries += [Entry("trusted", (interface, bridge)) for interface in self.trusted]
         if network.internal or not self.masquerade:

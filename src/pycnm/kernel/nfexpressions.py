@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from netaddr import EUI, IPAddress, IPNetwork
 
@@ -43,6 +43,12 @@ _META: Final = {
     nft.L4PROTO: 16,
 }
 _CT: Final = {nft.CT_STATE: 0, nft.CT_STATUS: 2}
+# What is asked of the routing table (NFT_FIB_RESULT_*), and about which end (NFTA_FIB_F_*).
+_FIB: Final = {
+    nft.FIB_DADDR_TYPE: (be32(2, 3), be32(3, 2)),
+    nft.FIB_SADDR_TYPE: (be32(2, 3), be32(3, 1)),
+    nft.FIB_SADDR_OIFNAME: (be32(2, 2), be32(3, 1)),
+}
 _LINK, _NETWORK, _TRANSPORT = 0, 1, 2
 # Where in which header a field starts.
 _PAYLOAD: Final = {
@@ -152,7 +158,7 @@ def _operand(selector: nft.Selector, value: Any) -> bytes:
     if isinstance(value, str):
         return _pack_one(value)
     # Headers are in network order, what the kernel knows itself isn't.
-    known = selector in _META or selector in _CT or selector is nft.FIB_DADDR_TYPE
+    known = selector in _META or selector in _CT or selector in _FIB
     return _number(value).to_bytes(selector.size, sys.byteorder if known else "big")
 
 
@@ -218,8 +224,7 @@ def _load(selector: nft.Selector, word: int) -> bytes:
         return _expression(
             "exthdr", register, attribute(2, bytes([44])), be32(3, 2), be32(4, selector.size)
         )
-    # What kind of address the destination is: result 3 (ADDRTYPE), flags 2 (DADDR).
-    return _expression("fib", register, be32(2, 3), be32(3, 2))
+    return _expression("fib", register, *_FIB[selector])
 
 
 @cache
@@ -265,7 +270,12 @@ def _match(statement: nft.Match) -> bytes:
     return load + _compare(operator, _operand(selector, value))
 
 
-def _look_up(key: tuple[nft.Selector, ...], name: str, destination: bytes | None) -> bytes:
+def _look_up(
+    key: tuple[nft.Selector, ...],
+    name: str,
+    destination: bytes | None = None,
+    operator: Literal["==", "!="] = "==",
+) -> bytes:
     encoded = b""
     word = 0
     for selector in key:
@@ -274,7 +284,7 @@ def _look_up(key: tuple[nft.Selector, ...], name: str, destination: bytes | None
     data = [string(1, name), attribute(2, _register(0))]
     if destination is not None:
         data.append(attribute(3, destination))
-    return encoded + _expression("lookup", *data, be32(5, 0))
+    return encoded + _expression("lookup", *data, be32(5, int(operator == "!=")))
 
 
 def _translate(statement: nft.NAT) -> bytes:
@@ -321,7 +331,7 @@ _INTO_VERDICT: Final = _VERDICT_REGISTER.to_bytes(4, "big")
 
 _ENCODERS: Final[dict[type[nft.Statement], Callable[[Any], bytes]]] = {
     nft.Match: _match,
-    nft.Lookup: lambda statement: _look_up(statement.key, statement.set, None),
+    nft.Lookup: lambda statement: _look_up(statement.key, statement.set, None, statement.operator),
     nft.VerdictMap: lambda statement: _look_up(statement.key, statement.map, _INTO_VERDICT),
     nft.Counter: lambda _: _COUNTER,
     nft.Verdict: _judge,

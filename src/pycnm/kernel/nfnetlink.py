@@ -75,7 +75,9 @@ _TYPES: Final[dict[Datatype, tuple[int, int]]] = {
     "inet_proto": (12, 1),
     "inet_service": (13, 2),
     "ifname": (41, 16),
+    "fib saddr oifname": (5, 16),
 }
+_NAMES: Final[set[tuple[Datatype, ...]]] = {("ifname",), ("fib saddr oifname",)}
 _TYPE_BITS: Final = 6
 _VERDICT_TYPE: Final = 0xFFFFFF00
 _HOST_ORDER, _NETWORK_ORDER = 1, 2
@@ -83,6 +85,10 @@ _SET_IS_MAP: Final = 8
 # Where the attributes of a message of ours start, after two headers.
 _PAYLOAD: Final = 20
 _COMMENT, _SET_COMMENT = 0, 7
+# What nft knows of the type of a key that has no name: the expression that finds it
+# (EXPR_FIB), with its result (NFT_FIB_RESULT_OIFNAME) and flags (NFTA_FIB_F_SADDR).
+_FIB_RESULT: Final = struct.pack("=BBIBBI", 0, 4, 2, 1, 4, 1)
+_TYPEOF: Final = struct.pack("=BBBBIBB", 3, 8 + len(_FIB_RESULT), 0, 4, 26, 1, len(_FIB_RESULT))
 
 
 # What is sent
@@ -204,7 +210,8 @@ def _add_set(item: Set) -> bytes:
     # The kernel wants a number to tell sets of one batch apart that have no
     # name yet; ours have one.
     body += be32(_SET_ID, 1)
-    body += _remark(_SET_USERDATA, item.comment, _SET_COMMENT, _byte_orders(item))
+    typeof = _TYPEOF + _FIB_RESULT if item.key == ("fib saddr oifname",) else b""
+    body += _remark(_SET_USERDATA, item.comment, _SET_COMMENT, _byte_orders(item) + typeof)
     return message(_NEW[Set], NLM_F_CREATE, body)
 
 
@@ -220,9 +227,7 @@ def _typed(kind: int, types: Sequence[Datatype]) -> bytes:
 
 def _byte_orders(item: Set) -> bytes:
     """User data without which nft prints the names of interfaces as nothing."""
-    orders = [
-        _HOST_ORDER if types == ("ifname",) else _NETWORK_ORDER for types in (item.key, item.data)
-    ]
+    orders = [_HOST_ORDER if types in _NAMES else _NETWORK_ORDER for types in (item.key, item.data)]
     return b"".join(struct.pack("=BBI", tag, 4, order) for tag, order in enumerate(orders))
 
 

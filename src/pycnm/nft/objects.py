@@ -18,7 +18,13 @@ from pycnm.nft.words import LinkType, NetworkProtocol, Protocol, Value
 Family: TypeAlias = Literal["inet", "netdev"]
 Hook: TypeAlias = Literal["prerouting", "input", "forward", "output", "postrouting", "ingress"]
 Datatype: TypeAlias = Literal[
-    "ifname", "ipv4_addr", "ipv6_addr", "ether_addr", "inet_proto", "inet_service"
+    "ifname",
+    "fib saddr oifname",
+    "ipv4_addr",
+    "ipv6_addr",
+    "ether_addr",
+    "inet_proto",
+    "inet_service",
 ]
 
 _CHAIN_TYPES: Final = {"filter", "nat", "route"}
@@ -165,11 +171,13 @@ class Set:
         return f"{kind} {self.family} {self.table} {self.name}"
 
     def __str__(self) -> str:
+        # What fib finds is a name that nft compares with no other kind of name.
+        kind = "typeof" if "fib saddr oifname" in self.key else "type"
         types = " . ".join(self.key)
         if self.data is not None:
             types += " : " + ("verdict" if self.data == "verdict" else " . ".join(self.data))
         comment = "" if self.comment is None else f'comment "{self.comment}"; '
-        return f"{self.reference} {{ type {types}; {comment}}}"
+        return f"{self.reference} {{ {kind} {types}; {comment}}}"
 
 
 @attrs.frozen

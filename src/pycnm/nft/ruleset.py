@@ -21,6 +21,8 @@ from pycnm.nft.statements import (
     CT_STATUS,
     DROP,
     FIB_DADDR_TYPE,
+    FIB_SADDR_OIFNAME,
+    FIB_SADDR_TYPE,
     IIF,
     IIFNAME,
     IP6_DADDR,
@@ -151,6 +153,7 @@ def _sets() -> Iterator[Set]:
     yield _set("ingress", ("ifname",), "verdict", "into a network")
     yield _set("loops", ("ifname", "ifname"), None, "a network and itself, for published ports")
     yield _set("bridges", ("ifname",), None, "networks with published ports")
+    yield _set("homes", ("fib saddr oifname",), None, "networks whose addresses live nowhere else")
     yield _set("trusted", ("ifname", "ifname"), None, "may reach a network without publication")
     for version, addresses in _ADDRESSES.items():
         yield _set(f"opened{version}", ("ifname",), None, "pycnm switched forwarding on here")
@@ -165,6 +168,7 @@ def _sets() -> Iterator[Set]:
 _SETS: Final = {each.name: each for each in _sets()}
 _READERS: Final[dict[Datatype, Callable[[object], Value]]] = {
     "ifname": check_interface,
+    "fib saddr oifname": check_interface,
     "ipv4_addr": lambda value: read_address(value, 4),
     "ipv6_addr": lambda value: read_address(value, 6),
     "inet_proto": _protocol,
@@ -250,7 +254,16 @@ def _forward() -> tuple[Object, ...]:
 
 
 def _publish() -> tuple[Object, ...]:
-    """Published ports; the more special map comes first."""
+    """Published ports; the more special map comes first.
+
+    Before that, what bears an address of a network and comes from elsewhere is
+    forged, and so is what comes in with an address of the host (IPv4 knows that
+    by itself).  This is asked here because a chain for address translation sees
+    the first packet of a flow only.
+    """
+    not_home = (Lookup((IIFNAME,), "bridges", "!="), Lookup((FIB_SADDR_OIFNAME,), "homes"))
+    ours = (Match(IIFNAME, "lo", "!="), Match(FIB_SADDR_TYPE, AddressType.LOCAL))
+    forged6 = (Match(NFPROTO, NetworkProtocol.IPV6), *ours, *_COUNTED_DROP)
     to_us = (Match(FIB_DADDR_TYPE, AddressType.LOCAL), goto("publish"))
     routable = Match(IP6_SADDR, _LINK_LOCAL6, "!=")
     not_loopback = Match(IP6_DADDR, _LOOPBACK6, "!=")
@@ -267,7 +280,7 @@ def _publish() -> tuple[Object, ...]:
             (not_loopback, routable, NAT("dnat", "ip6", at6, "publish6_at", with_port=True)),
             (not_loopback, routable, NAT("dnat", "ip6", any6, "publish6", with_port=True)),
         ),
-        *_chain(_nat_chain("prerouting", -100), to_us),
+        *_chain(_nat_chain("prerouting", -100), (*not_home, *_COUNTED_DROP), forged6, to_us),
         *_chain(_nat_chain("output", -100), to_us),
     )
 

@@ -62,6 +62,9 @@ L4PROTO: Final = Selector("meta l4proto", Protocol, 1)
 CT_STATE: Final = Selector("ct state", CTState, 4, bits=True)
 CT_STATUS: Final = Selector("ct status", CTStatus, 4, bits=True)
 FIB_DADDR_TYPE: Final = Selector("fib daddr type", AddressType, 4)
+FIB_SADDR_TYPE: Final = Selector("fib saddr type", AddressType, 4)
+# The interface by which an answer would leave; no name if there is none.
+FIB_SADDR_OIFNAME: Final = Selector("fib saddr oifname", str, 16)
 ETHER_SADDR: Final = Selector("ether saddr", EUI, 6, ("ether",))
 ETHER_TYPE: Final = Selector("ether type", EtherType, 2, ("ether",))
 ARP_HTYPE: Final = Selector("arp htype", int, 2, ("arp",))
@@ -120,8 +123,7 @@ class Match(Statement):
     operator: Literal["==", "!="] = "=="
 
     def __attrs_post_init__(self) -> None:
-        if self.operator not in {"==", "!="}:
-            raise InvalidArgumentError(f"{self.operator!r} is no operator: give == or !=")
+        _check_operator(self.operator)
         selector, value = self.selector, self.value
         if selector.bits:
             self._check_bits()
@@ -179,12 +181,14 @@ class Match(Statement):
 
 @attrs.frozen
 class Lookup(Statement):
-    """Go on with the rule if what `key` finds is an element of the set."""
+    """Go on with the rule if what `key` finds is an element of the set (or isn't, with `!=`)."""
 
     key: tuple[Selector, ...]
     set: str
+    operator: Literal["==", "!="] = "=="
 
     def __attrs_post_init__(self) -> None:
+        _check_operator(self.operator)
         _check_lookup(self.key, self.set)
 
     @property
@@ -193,7 +197,8 @@ class Lookup(Statement):
         return _headers(self.key)
 
     def __str__(self) -> str:
-        return f"{_key_text(self.key)} @{self.set}"
+        operator = "" if self.operator == "==" else f"{self.operator} "
+        return f"{_key_text(self.key)} {operator}@{self.set}"
 
 
 @attrs.frozen
@@ -337,6 +342,11 @@ class Masquerade(Statement):
         if self.ports is None:
             return "masquerade"
         return f"masquerade to :{self.ports[0]}-{self.ports[1]}"
+
+
+def _check_operator(operator: str) -> None:
+    if operator not in {"==", "!="}:
+        raise InvalidArgumentError(f"{operator!r} is no operator: give == or !=")
 
 
 def _check_lookup(key: tuple[Selector, ...], name: str) -> None:
