@@ -176,6 +176,7 @@ def _bridge(network: Network, names: Names) -> Iterator[str]:
     yield f'element inet cnm ingress {{ "{bridge}" : {enter} }}'
     yield f'element inet cnm loops {{ "{bridge}" . "{bridge}" }}'
     yield f'element inet cnm bridges {{ "{bridge}" }}'
+    yield f'element inet cnm homes {{ "{bridge}" }}'
 
 
 def _inside(box: Sandbox, world: World, names: Names) -> Iterator[str]:
