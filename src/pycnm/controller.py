@@ -324,7 +324,7 @@ class Controller:
         Raises:
             CleanupError: some of it could not be put back.
         """
-        done = drift.reconcile(self._engine)
+        done = drift.reconcile(self._engine, peers=self._dns)
         self.troubles = []
         return done
 

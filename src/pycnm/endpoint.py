@@ -253,7 +253,7 @@ class Endpoint:
         with self._engine.reading() as reader:
             box = records.sandbox(reader, row.spec.sandbox)
             owners = drift.with_networks(reader, box)
-        return drift.reconcile(self._engine, owners)
+        return drift.reconcile(self._engine, owners, peers=self._dns)
 
     def delete(self) -> None:
         """Delete it.

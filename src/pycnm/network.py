@@ -310,7 +310,7 @@ class Network:
         row = self._row()
         with self._engine.reading() as reader:
             owners = drift.with_endpoints(reader, row)
-        return drift.reconcile(self._engine, owners)
+        return drift.reconcile(self._engine, owners, peers=self._dns)
 
     def delete(self, force: bool = False) -> None:
         """Delete it; nothing of it stays.

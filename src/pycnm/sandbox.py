@@ -217,7 +217,7 @@ class Sandbox:
         row = self._row()
         with self._engine.reading() as reader:
             owners = drift.with_networks(reader, row)
-        return drift.reconcile(self._engine, owners)
+        return drift.reconcile(self._engine, owners, peers=self._dns)
 
     def delete(self) -> None:
         """Delete it with its endpoints.  A namespace that was adopted stays.

@@ -54,7 +54,7 @@ CASES = {
         "the interface veth0 is gone",
     ),
     "up": ((BRIDGE,), Up(HOST, "br0"), "br0 is down"),
-    "lo-up": ((Namespace(BOX),), Up(BOX, "lo"), "lo is down"),
+    "lo-up": ((Namespace(BOX),), Up(BOX, "lo"), "lo in /run/netns/box is down"),
     "hairpin": (
         (BRIDGE, Namespace(BOX), VETH),
         Hairpin(HOST, "veth0"),
@@ -78,7 +78,7 @@ CASES = {
     "address-inside": (
         (BRIDGE, Namespace(BOX), VETH),
         Address(BOX, "eth0", "10.20.30.2/24"),
-        "eth0 doesn't have the address 10.20.30.2/24",
+        "eth0 in /run/netns/box doesn't have the address 10.20.30.2/24",
     ),
     "route4": (
         UP,
@@ -314,11 +314,11 @@ def test_the_differences_of_what_is_in_a_namespace_that_is_gone(world):
         Sysctl(gone, "net.ipv4.ip_forward", "1"),
     ]
     assert [words for _, words in world.kernel.check(operations)] == [
-        "the interface eth0 is gone",
-        "the interface eth0 is gone",
-        "eth0 doesn't have the address 10.20.30.2/24",
-        "the route to 0.0.0.0/0 via 10.20.30.1 dev eth0 is gone",
-        "the routing rule from 10.20.30.2 to table 7 is gone",
+        "the interface eth0 in /run/netns/gone is gone",
+        "the interface eth0 in /run/netns/gone is gone",
+        "eth0 in /run/netns/gone doesn't have the address 10.20.30.2/24",
+        "the route to 0.0.0.0/0 via 10.20.30.1 dev eth0 in /run/netns/gone is gone",
+        "the routing rule from 10.20.30.2 to table 7 in /run/netns/gone is gone",
         "the namespace /run/netns/gone is gone",
     ]
 

@@ -193,7 +193,10 @@ def test_a_pair_is_born_where_it_belongs(world):
     ]
     assert world.kernel.check(facts) == []
     assert world.kernel.check([Link(HOST, "eth0", "veth"), Link(BOX, "veth0", "veth")]) != []
-    down = [(up, f"{up.link} is down") for up in (Up(HOST, "veth0"), Up(BOX, "eth0"))]
+    down = [
+        (Up(HOST, "veth0"), "veth0 is down"),
+        (Up(BOX, "eth0"), f"eth0 in {BOX} is down"),
+    ]
     assert world.kernel.check([up for up, _ in down]) == down
 
 

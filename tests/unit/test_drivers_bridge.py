@@ -73,6 +73,7 @@ nft 'add element inet cnm masquerade4 { "br-0123456789ab" }'
 nft 'add element inet cnm masquerade6 { "br-0123456789ab" }'
 ip link add name br-0123456789ab address 02:42:01:23:45:67 mtu 1500 group 269628502 \
 type bridge forward_delay 0 stp_state 0; ip link set br-0123456789ab alias cnm:0123456789ab
+sysctl -w net.ipv6.conf.br-0123456789ab.disable_ipv6=0
 sysctl -w net.ipv6.conf.br-0123456789ab.accept_ra=0
 sysctl -w net.ipv6.conf.br-0123456789ab.accept_dad=0
 sysctl -w net.ipv6.conf.br-0123456789ab.autoconf=0

@@ -375,6 +375,7 @@ def _settings(network: NetworkSpec, bridge: str, use: Use, features: Features) -
     if network.pool(6) is None:
         settings.append(setting("ipv6", "disable_ipv6", "1", optional=True))
     else:
+        settings.append(setting("ipv6", "disable_ipv6", "0"))
         # A sandbox must never be able to tell the host its routes.
         settings += [setting("ipv6", key, "0") for key in ("accept_ra", "accept_dad", "autoconf")]
         settings.append(setting("ipv6", "accept_redirects", "0"))

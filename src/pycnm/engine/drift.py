@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from pycnm.engine import quarantine, records
+from pycnm.engine import files, quarantine, records
 from pycnm.engine.engine import Engine
 from pycnm.engine.mending import mend
 from pycnm.engine.realising import OWNERS, adapt_forwarding, overtaken
 from pycnm.engine.records import NetworkRow, Reader, SandboxRow
 from pycnm.errors import CleanupError, CNMError
-from pycnm.plan.operation import Operation
+from pycnm.plan.links import Address
+from pycnm.plan.operation import HOST, Operation
 from pycnm.store.locks import Lock
 
 _FORWARDING = 0b110  # the bits of HostNeeds for either family
@@ -85,11 +86,21 @@ def check(engine: Engine, owners: Collection[str] | None = None) -> list[str]:
         quarantine.sweep(engine.db)
         with engine.reading() as reader:
             told = quarantine.told(reader)
-            told += engine.kernel.obstacles(_forwarding(reader))
             told += overtaken(engine, reader)
     with engine.reading() as reader:
         operations = [operation for _, operation in recorded(reader, owners)]
+        if owners is None:
+            addresses = [
+                each for each in operations if isinstance(each, Address) and each.ns == HOST
+            ]
+            told += engine.kernel.obstacles(_forwarding(reader), addresses)
+        told += [f"the file {path} is gone" for path in files.gone(_boxes(reader, owners))]
     return [*told, *(words for _, words in engine.kernel.check(operations))]
+
+
+def _boxes(reader: Reader, owners: Collection[str] | None) -> list[SandboxRow]:
+    found = records.sandboxes(reader)
+    return [box for box in found if owners is None or box.spec.id in owners]
 
 
 def _forwarding(reader: Reader) -> list[str]:
@@ -104,12 +115,13 @@ def _forwarding(reader: Reader) -> list[str]:
 # Put back
 
 
-def reconcile(engine: Engine, owners: Collection[str] | None = None) -> list[str]:
+def reconcile(engine: Engine, owners: Collection[str] | None = None, *, peers: bool) -> list[str]:
     """Put back what somebody removed; what was done, as a person would type it.
 
     Args:
         owners: whose plans; by default everybody's, and what is damaged is
             mended, and forwarding fitted to what became of the host.
+        peers: whether sandboxes find each other by their hosts files.
 
     Raises:
         CleanupError: some of it could not be put back.
@@ -119,7 +131,12 @@ def reconcile(engine: Engine, owners: Collection[str] | None = None) -> list[str
         adapt_forwarding(engine)
     else:
         troubles = engine.recover()
-    return [*troubles, *(str(operation) for operation in put_back(engine, owners))]
+    done = [str(operation) for operation in put_back(engine, owners)]
+    with engine.reading() as reader:
+        for path, box in files.gone(_boxes(reader, owners)).items():
+            files.write(reader, box, peers=peers)
+            done.append(f"# pycnm writes {path}")
+    return [*troubles, *done]
 
 
 def put_back(engine: Engine, owners: Collection[str] | None = None) -> list[Operation]:
@@ -172,7 +189,7 @@ def _put_back(engine: Engine, owners: Collection[str]) -> list[Operation]:
         ]
         failures.clear()
         try:
-            engine.kernel.attempt((), todo)
+            engine.kernel.restore(todo)
         except CleanupError as error:
             failures += error.exceptions
         done |= dict.fromkeys(todo)

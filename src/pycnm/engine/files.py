@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from pycnm.engine import records
@@ -78,13 +79,21 @@ def resolv_conf(spec: SandboxSpec) -> str:
 
 def write(reader: Reader, box: SandboxRow, *, peers: bool) -> dict[str, str]:
     """Write both files; what is to be bound over what in a process's mounts."""
-    directory = Path(box.spec.files)
-    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _replace(directory / "hosts", hosts(reader, box, peers=peers))
-    _replace(directory / "resolv.conf", resolv_conf(box.spec))
+    Path(box.spec.files).mkdir(mode=0o755, parents=True, exist_ok=True)
+    there = {f"/etc/{path.name}": path for path in _paths(box.spec)}
+    _replace(there["/etc/hosts"], hosts(reader, box, peers=peers))
+    _replace(there["/etc/resolv.conf"], resolv_conf(box.spec))
+    return {target: str(path) for target, path in there.items()}
+
+
+def _paths(spec: SandboxSpec) -> tuple[Path, Path]:
+    return Path(spec.files) / "hosts", Path(spec.files) / "resolv.conf"
+
+
+def gone(boxes: Iterable[SandboxRow]) -> dict[Path, SandboxRow]:
+    """The files that aren't there, of sandboxes in which processes were started."""
     return {
-        "/etc/hosts": str(directory / "hosts"),
-        "/etc/resolv.conf": str(directory / "resolv.conf"),
+        path: box for box in boxes if box.used for path in _paths(box.spec) if not path.exists()
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from pycnm.plan.host import HostFacts, Uplinks
+from pycnm.plan.links import Address
 from pycnm.plan.operation import Features, Operation
 
 T = TypeVar("T")
@@ -32,14 +33,22 @@ class Kernel(Protocol):
     def uplinks(self) -> Uplinks:
         """The interfaces that packets are routed from, and forwarding on them."""
 
-    def obstacles(self, bridges: Sequence[str]) -> list[str]:
-        """What of other people's firewalls drops packets of `bridges`, in sentences."""
+    def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
+        """What other people have in the way of ours, in sentences.
+
+        Args:
+            bridges: whose packets their firewalls may drop.
+            addresses: those of ours on the host, which their links may have as well.
+        """
 
     def run(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
         """Carry out a change, all or nothing."""
 
     def attempt(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
         """Carry out as much of a change as possible."""
+
+    def restore(self, operations: Sequence[Operation]) -> None:
+        """Make operations true again that were so once; as much as possible."""
 
     def check(self, operations: Iterable[Operation]) -> list[tuple[Operation, str]]:
         """Every operation the kernel differs from, and how."""

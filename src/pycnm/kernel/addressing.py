@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pycnm.errors import KernelError
 from pycnm.kernel import rtnl
-from pycnm.kernel.links import ROUTE, index
+from pycnm.kernel.links import ROUTE, index, state
+from pycnm.kernel.netlink import Socket
 from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
 from pycnm.plan import links as plan
 
@@ -18,7 +19,16 @@ class _Addresses:
     def add(self, session: LinuxSession, fact: plan.Address) -> None:
         number = index(session, fact, fact.ns, fact.link)
         message = rtnl.new_address(number, fact.address)
-        session.queue(fact.ns, ROUTE, Queued(fact, message, frozenset({errno.EEXIST})))
+
+        def settle() -> None:
+            if not self._connected(session, fact, number):
+                answer = session.socket(fact.ns).request(
+                    [rtnl.connected_route(number, fact.address)]
+                )[0]
+                if answer.code not in {0, errno.EEXIST}:
+                    raise refusal(fact, answer.code, answer.text)
+
+        session.queue(fact.ns, ROUTE, Queued(fact, message, settle=settle))
 
     def remove(self, session: LinuxSession, fact: plan.Address) -> None:
         with contextlib.suppress(LookupError, KernelError):
@@ -31,18 +41,74 @@ class _Addresses:
         with contextlib.suppress(LookupError, KernelError):
             number = index(session, fact, fact.ns, fact.link)
             if self._origin(session, fact, number) is not None:
-                return None
-        return f"{fact.link} doesn't have the address {fact.address}"
+                if self._connected(session, fact, number):
+                    return None
+                where = plan.at(fact.ns, fact.link)
+                return f"the route to {_subnet(fact)} dev {where} is gone"
+        return f"{plan.at(fact.ns, fact.link)} doesn't have the address {fact.address}"
 
     @staticmethod
     def _origin(session: LinuxSession, fact: plan.Address, number: int) -> int | None:
         plain, _, length = fact.address.partition("/")
-        wanted = (number, rtnl.packed(plain)[1], int(length))
-        for received in session.socket(fact.ns).dump(rtnl.get_addresses()):
+        family, data = rtnl.packed(plain)
+        wanted = (number, data, int(length))
+        for received in session.socket(fact.ns).dump(rtnl.get_addresses(family, number)):
             found = rtnl.address_state(received)
             if (found.ifindex, found.address, found.prefixlen) == wanted:
                 return found.origin
         return None
+
+    @staticmethod
+    def _connected(session: LinuxSession, fact: plan.Address, number: int) -> bool:
+        """Whether the kernel's own route to the subnet is there, or none can be."""
+        plain, _, length = fact.address.partition("/")
+        family, data = rtnl.packed(plain)
+        wanted = (rtnl.first_of(data, int(length)), int(length))
+        link = state(session, fact.ns, fact.link)
+        if int(length) == 8 * len(data) or link is None or not link.up:
+            return True
+        for received in session.socket(fact.ns).dump(rtnl.get_routes(family, number)):
+            found = rtnl.route_state(received)
+            if (
+                found is not None
+                and (found.destination, found.prefixlen) == wanted
+                and (found.gateway, found.ifindex) == (b"", number)
+                and found.table == plan.MAIN_TABLE
+            ):
+                return True
+        return False
+
+
+def twins(connection: Socket, facts: Sequence[plan.Address]) -> list[str]:
+    """Addresses that another link has as well, with how to take them off it; sentences."""
+    ours = {}
+    for fact in facts:
+        ours[rtnl.packed(fact.address.partition("/")[0])[1]] = fact
+    told = []
+    for received in connection.dump(rtnl.get_addresses()) if ours else ():
+        found = rtnl.address_state(received)
+        twin = ours.get(found.address)
+        link = "" if twin is None else _name(found.ifindex)
+        if twin is not None and link not in {"", twin.link}:
+            plain = twin.address.partition("/")[0]
+            told.append(
+                f"{link} has the address {plain} of {twin.link} as well, and what is for the "
+                f"network may go there: `ip address del {plain}/{found.prefixlen} dev {link}`"
+            )
+    return told
+
+
+def _name(number: int) -> str:
+    try:
+        return socket.if_indextoname(number)
+    except OSError:
+        return ""
+
+
+def _subnet(fact: plan.Address) -> str:
+    plain, _, length = fact.address.partition("/")
+    family, data = rtnl.packed(plain)
+    return f"{socket.inet_ntop(family, rtnl.first_of(data, int(length)))}/{length}"
 
 
 class _Routes:
@@ -65,7 +131,7 @@ class _Routes:
             if self._present(session, fact):
                 return None
         via = f" via {fact.gateway}" if fact.gateway else ""
-        return f"the route to {fact.destination}{via} dev {fact.link} is gone"
+        return f"the route to {fact.destination}{via} dev {plan.at(fact.ns, fact.link)} is gone"
 
     def _settle(self, session: LinuxSession, fact: plan.Route) -> Callable[[], None]:
         def settle() -> None:
@@ -88,7 +154,7 @@ class _Routes:
             number = socket.if_nametoindex(fact.link)
         except OSError:
             return False
-        for received in session.socket(fact.ns).dump(rtnl.get_routes(family)):
+        for received in session.socket(fact.ns).dump(rtnl.get_routes(family, number)):
             found = rtnl.route_state(received)
             if (
                 found is not None
@@ -123,7 +189,8 @@ class _Rules:
             for received in session.socket(fact.ns).dump(rtnl.get_rules(family)):
                 if rtnl.rule_state(received) == wanted:
                     return None
-        return f"the routing rule from {fact.source} to table {fact.table} is gone"
+        table = plan.at(fact.ns, f"table {fact.table}")
+        return f"the routing rule from {fact.source} to {table} is gone"
 
 
 class _Sysctls:
@@ -146,7 +213,7 @@ class _Sysctls:
         value = session.settings.read(fact.key)
         if value == fact.value or (value is None and fact.optional):
             return None
-        return f"{fact.key} is {value if value is not None else 'gone'}, not {fact.value}"
+        return f"{plan.at(fact.ns, fact.key)} is {value or 'gone'}, not {fact.value}"
 
     @staticmethod
     def _write(session: LinuxSession, fact: plan.Sysctl, value: str, *, optional: bool) -> None:

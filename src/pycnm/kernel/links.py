@@ -190,6 +190,10 @@ def _differs(
         return f"{fact.name} has MAC {found.mac.hex(':')}, not {mac}"
     if fact.alias and found.alias != fact.alias:
         return f"{fact.name} doesn't bear the mark {fact.alias}"
+    for key, value in fact.options if isinstance(fact, plan.Link) else ():
+        other = rtnl.other_setting(found, key, value)
+        if other is not None:
+            return f"{fact.name} has {key} {other}, not {value}"
     return None
 
 
@@ -217,6 +221,9 @@ def _settle_pair(session: LinuxSession, fact: plan.Veth, request: bytes) -> Call
         if found is not None and not _ours(found, fact.alias, fact.group):
             raise _taken(fact, fact.name)
         peer = _look(session, fact.peer_ns, fact.peer)
+        if peer is not None and found is None and _was_ours(session, fact, peer):
+            session.socket(fact.peer_ns).request([rtnl.delete_link(peer.ifindex)])
+            peer = None
         if peer is not None:
             if found is None or (found.link, found.ifindex) != (peer.ifindex, peer.link):
                 raise _taken(fact, f"{fact.peer} in {fact.peer_ns}")
@@ -241,6 +248,15 @@ def _settle_pair(session: LinuxSession, fact: plan.Veth, request: bytes) -> Call
     return settle
 
 
+def _was_ours(session: LinuxSession, fact: plan.Veth, peer: rtnl.LinkState) -> bool:
+    """Whether what has the name inside is the peer of our end, which somebody moved away."""
+    if peer.kind != "veth" or peer.mac != rtnl.hardware(fact.peer_mac):
+        return False
+    answer = session.socket(fact.ns).get(rtnl.get_link_at(peer.link))
+    here = None if answer is None else rtnl.link_state(answer)
+    return here is None or here.kind != "veth" or here.link != peer.ifindex
+
+
 def _look(session: LinuxSession, ns: str, name: str) -> rtnl.LinkState | None:
     """As `state`, in the middle of sending."""
     answer = session.socket(ns).get(rtnl.get_link(name))
@@ -258,10 +274,19 @@ def _taken(fact: plan.Link | plan.Veth, what: str) -> KernelError:
 def _repair(session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str) -> None:
     master = index(session, fact, fact.ns, fact.master) if fact.master else 0
     up = True if isinstance(fact, plan.Veth) and fact.up else None
-    change = rtnl.set_link(name, up=up, group=fact.group, master=master, mtu=fact.mtu)
-    answer = session.socket(ns).request([change])[0]
-    if answer.code:
-        raise refusal(fact, answer.code, answer.text)
+    mac, options = (fact.mac, fact.options) if isinstance(fact, plan.Link) else ("", ())
+    changes = [rtnl.set_link(name, up=up, group=fact.group, master=master, mac=mac, mtu=fact.mtu)]
+    found = _look(session, ns, name)
+    if isinstance(fact, plan.Link) and found is not None:
+        changes += [
+            rtnl.set_setting(name, fact.kind, key, value)
+            # The last first: of a bridge that speaks STP, the delay has a lower limit.
+            for key, value in reversed(options)
+            if rtnl.other_setting(found, key, value) is not None
+        ]
+    for answer in session.socket(ns).request(changes):
+        if answer.code:
+            raise refusal(fact, answer.code, answer.text)
 
 
 def _doom(
@@ -298,8 +323,8 @@ class _Ups:
         except LookupError:
             found = None
         if found is None:
-            return f"the interface {fact.link} is gone"
-        return None if found.up else f"{fact.link} is down"
+            return f"the interface {plan.at(fact.ns, fact.link)} is gone"
+        return None if found.up else f"{plan.at(fact.ns, fact.link)} is down"
 
 
 class _PortFlags:
@@ -318,7 +343,7 @@ class _PortFlags:
         except LookupError:
             found = None
         if found is None:
-            return f"the interface {fact.port} is gone"
+            return f"the interface {plan.at(fact.ns, fact.port)} is gone"
         return None if fact.flag in found.flags else f"{fact.port} {fact.lacking}"
 
 

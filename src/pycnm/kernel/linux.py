@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from pycnm.errors import CNMError
-from pycnm.kernel import addressing as _addressing  # noqa: F401 - realises operations
-from pycnm.kernel import facts, firewalls, links, netns
+from pycnm.kernel import addressing, facts, firewalls, links, netns, recalling
 from pycnm.kernel.holding import Holder
-from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
+from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
 from pycnm.kernel.routes import OnLinkRoutes
 from pycnm.kernel.session import LinuxSession
 from pycnm.kernel.sysctl import Settings
 from pycnm.kernel.worker import Workers, run_apart
 from pycnm.plan.host import HostFacts, Uplinks
-from pycnm.plan.operation import HOST, Features
+from pycnm.plan.links import Address
+from pycnm.plan.operation import HOST, Features, Operation
 from pycnm.plan.running import Runner
 
 T = TypeVar("T")
@@ -100,12 +100,14 @@ class LinuxKernel(Runner[LinuxSession]):
         """The interfaces that packets are routed from, and forwarding on them."""
         return self._workers.run(lambda: self._at_home(lambda: facts.uplinks(self._settings)))
 
-    def obstacles(self, bridges: Sequence[str]) -> list[str]:
-        """What of other people's firewalls drops packets of `bridges`, in sentences."""
+    def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
+        """What other people have in the way of ours, in sentences; see `pycnm.engine.kernel`."""
 
         def ask() -> list[str]:
             with Socket(NETLINK_NETFILTER) as connection:
-                return firewalls.obstacles(connection, bridges)
+                told = firewalls.obstacles(connection, bridges)
+            with Socket(NETLINK_ROUTE) as connection:
+                return told + addressing.twins(connection, addresses)
 
         return self._workers.run(lambda: self._at_home(ask))
 
@@ -179,6 +181,12 @@ class LinuxKernel(Runner[LinuxSession]):
                 self._keep_sockets(session.close(failed=failed))
 
         return self._workers.run(run)
+
+    def restore(self, operations: Sequence[Operation]) -> None:
+        """As of `Runner`; what only went elsewhere is had back."""
+        with contextlib.suppress(CNMError, OSError):
+            self.within(lambda session: recalling.recall(session, operations))
+        super().restore(operations)
 
     def _take_sockets(self) -> dict[int, Socket]:
         with self._lock:

@@ -135,6 +135,13 @@ def create(path: str) -> None:
         raise
 
 
+def pin(namespace: int, path: str) -> None:
+    """Pin the namespace of a descriptor at `path`, where none is."""
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
+    source = f"/proc/self/fd/{namespace}".encode()
+    libc.call("mount", source, path.encode(), b"none", _MS_BIND, None)
+
+
 def remove(path: str) -> None:
     """Unpin the namespace at `path`; the kernel destroys it when nobody is inside."""
     with contextlib.suppress(OSError):

@@ -28,14 +28,20 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
+RTM_GETNSID = 90
 
 IFF_UP = 1
 ORIGIN = 0x63
 """Our mark on addresses (IFA_PROTO)."""
 _BOOT = 3  # what `ip route add` leaves on routes: nothing to be seen in `ip route`
+_BY_KERNEL = 2  # what the kernel leaves on those that come with an address
+_METRIC6 = 256  # and what IPv6 ones have
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
 _IFLA_OPERSTATE, _OPERATIONAL = 16, b"\6"
+_IFLA_LINK_NETNSID = 37
+_NETNSA_NSID, _NETNSA_FD = 1, 3
+_NOWHERE = 0xFFFFFFFF
 IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD = 10, 18, 20, 27, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _PORT_FLAGS = {"hairpin": 4, "isolated": 33}
@@ -43,7 +49,8 @@ _BRPORT_STATE, _FORWARDING = 1, b"\3"
 _VETH_INFO_PEER = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
 _IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 7, 15
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
+_MAIN_TABLE = 254
 _FRA_SRC, _FRA_TABLE = 2, 15
 _BYTE_MAX = 0xFF
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
@@ -78,9 +85,11 @@ _KIND_OPTIONS: dict[str, dict[str, tuple[int, int, dict[str, int]]]] = {
 class LinkState(NamedTuple):
     """What the kernel says of one link; `kind` is empty for hardware and lo.
 
-    `link` is the index of the other end of a pair, or of what it sits on;
-    `carries` is whether frames pass: it has a carrier that the kernel has taken
-    note of, and if it is a bridge's port it forwards.
+    `link` is the index of the other end of a pair, or of what it sits on, and
+    `nsid` the number by which this namespace knows the one where that is, or -1
+    if it is here; `carries` is whether frames pass: it has a carrier that the
+    kernel has taken note of, and if it is a bridge's port it forwards; `settings`
+    are those of its kind, as they were sent.
     """
 
     ifindex: int
@@ -95,6 +104,8 @@ class LinkState(NamedTuple):
     alias: str
     flags: frozenset[str]
     carries: bool
+    nsid: int
+    settings: dict[int, bytes]
 
 
 class AddressState(NamedTuple):
@@ -133,20 +144,33 @@ def _link(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
     return _IFINFO.pack(socket.AF_UNSPEC, 0, index, flags, change)
 
 
-def _kind_data(kind: str, options: tuple[tuple[str, int | str], ...]) -> bytes:
+def _setting(kind: str, key: str, value: int | str) -> tuple[int, bytes]:
+    """The attribute that a setting of a kind of link is."""
     known = _KIND_OPTIONS.get(kind, {})
-    data = b""
-    for key, value in options:
-        if key not in known:
-            raise NotSupportedError(
-                f"links of kind {kind} have no setting {key!r} here; "
-                f"known are {', '.join(known) or 'none'}"
-            )
-        number, size, words = known[key]
-        amount = words[value] if isinstance(value, str) else value
-        order: Literal["little", "big"] = "big" if size < 0 else NATIVE
-        data += attribute(number, amount.to_bytes(abs(size), order))
-    return data
+    if key not in known:
+        raise NotSupportedError(
+            f"links of kind {kind} have no setting {key!r} here; "
+            f"known are {', '.join(known) or 'none'}"
+        )
+    number, size, words = known[key]
+    amount = words[value] if isinstance(value, str) else value
+    order: Literal["little", "big"] = "big" if size < 0 else NATIVE
+    return number, amount.to_bytes(abs(size), order)
+
+
+def other_setting(found: LinkState, key: str, value: int | str) -> int | None:
+    """What a setting of a link is, where it isn't `value`; None where it is."""
+    number, wanted = _setting(found.kind, key, value)
+    there = found.settings.get(number, bytes(len(wanted)))
+    order: Literal["little", "big"] = "big" if _KIND_OPTIONS[found.kind][key][1] < 0 else NATIVE
+    return None if there == wanted else int.from_bytes(there, order)
+
+
+def set_setting(name: str, kind: str, key: str, value: int | str) -> bytes:
+    """Change a setting of a link that is there."""
+    data = nested(_INFO_DATA, attribute(*_setting(kind, key, value)))
+    info = nested(IFLA_LINKINFO, string(_INFO_KIND, kind), data)
+    return message(RTM_NEWLINK, 0, _link() + string(IFLA_IFNAME, name) + info)
 
 
 def new_link(
@@ -163,7 +187,7 @@ def new_link(
 ) -> bytes:
     """Make a link; `master` and `parent` are indexes, `netns` a descriptor."""
     info = string(_INFO_KIND, kind)
-    data = _kind_data(kind, options)
+    data = b"".join(attribute(*_setting(kind, key, value)) for key, value in options)
     if data:
         info += nested(_INFO_DATA, data)
     body = _link() + string(IFLA_IFNAME, name)
@@ -230,6 +254,11 @@ def set_flag(name: str, flag: str, *, on: bool) -> bytes:
     return message(RTM_NEWLINK, 0, _link() + string(IFLA_IFNAME, name) + info)
 
 
+def rename_link(index: int, name: str) -> bytes:
+    """Give a link another name."""
+    return message(RTM_NEWLINK, 0, _link(index) + string(IFLA_IFNAME, name))
+
+
 def delete_link(index: int) -> bytes:
     """Delete one link."""
     return message(RTM_DELLINK, 0, _link(index))
@@ -243,6 +272,11 @@ def delete_group(group: int) -> bytes:
 def get_link(name: str) -> bytes:
     """Ask for one link by its name."""
     return message(RTM_GETLINK, 0, _link() + string(IFLA_IFNAME, name))
+
+
+def get_link_at(index: int) -> bytes:
+    """Ask for one link by its index."""
+    return message(RTM_GETLINK, 0, _link(index))
 
 
 def get_links() -> bytes:
@@ -277,7 +311,23 @@ def link_state(received: Message) -> LinkState:
         flags=frozenset(flag for flag, kind in _PORT_FLAGS.items() if port.get(kind) == b"\1"),
         carries=found.get(_IFLA_OPERSTATE) == _OPERATIONAL
         and port.get(_BRPORT_STATE, _FORWARDING) == _FORWARDING,
+        nsid=_nsid(found.get(_IFLA_LINK_NETNSID)),
+        settings=attributes(info.get(_INFO_DATA, b"")),
     )
+
+
+def get_nsid(namespace: int) -> bytes:
+    """Ask by which number this namespace knows that of a descriptor."""
+    return message(RTM_GETNSID, 0, bytes(4) + u32(_NETNSA_FD, namespace))
+
+
+def nsid(received: Message) -> int:
+    """Read an answer to `get_nsid`; -1 if it has none."""
+    return _nsid(attributes(received.payload, 4).get(_NETNSA_NSID))
+
+
+def _nsid(data: bytes | None) -> int:
+    return -1 if data is None or _number(data) == _NOWHERE else _number(data)
 
 
 def new_address(index: int, address: str) -> bytes:
@@ -303,9 +353,9 @@ def delete_address(index: int, address: str) -> bytes:
     return message(RTM_DELADDR, 0, body + attribute(_IFA_LOCAL, data))
 
 
-def get_addresses() -> bytes:
-    """Ask for all addresses."""
-    return message(RTM_GETADDR, NLM_F_DUMP, _IFADDR.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
+def get_addresses(family: int = socket.AF_UNSPEC, index: int = 0) -> bytes:
+    """Ask for all addresses; of a family, or of one link."""
+    return message(RTM_GETADDR, NLM_F_DUMP, _IFADDR.pack(family, 0, 0, 0, index))
 
 
 def address_state(received: Message) -> AddressState:
@@ -329,9 +379,29 @@ def route(kind: int, destination: str, gateway: str, index: int, table: int) -> 
     return message(kind, NLM_F_CREATE | NLM_F_EXCL if kind == RTM_NEWROUTE else 0, body)
 
 
-def get_routes(family: int = socket.AF_UNSPEC) -> bytes:
-    """Ask for all routes of a family."""
-    return message(RTM_GETROUTE, NLM_F_DUMP, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0))
+def connected_route(index: int, address: str) -> bytes:
+    """Add the route that the kernel makes of its own when a link gets `address`."""
+    plain, _, length = address.partition("/")
+    family, data = packed(plain)
+    six = family == socket.AF_INET6
+    scope = _SCOPE_UNIVERSE if six else _SCOPE_LINK
+    body = _RTMSG.pack(family, int(length), 0, 0, _MAIN_TABLE, _BY_KERNEL, scope, 1, 0)
+    body += attribute(_RTA_DST, first_of(data, int(length)))
+    body += u32(_RTA_PRIORITY, _METRIC6) if six else attribute(_RTA_PREFSRC, data)
+    return message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body + u32(_RTA_OIF, index))
+
+
+def first_of(address: bytes, length: int) -> bytes:
+    """The first address of the subnet of `address`."""
+    size = len(address)
+    mask = -1 << (8 * size - length)
+    return (int.from_bytes(address, "big") & mask).to_bytes(size, "big")
+
+
+def get_routes(family: int = socket.AF_UNSPEC, index: int = 0) -> bytes:
+    """Ask for all routes of a family, or for those that lead over one link."""
+    body = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+    return message(RTM_GETROUTE, NLM_F_DUMP, body + (u32(_RTA_OIF, index) if index else b""))
 
 
 def route_state(received: Message) -> RouteState | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from pycnm.errors import KernelError
 from pycnm.kernel import nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
 from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 NFT = "nft"
 _ATTEMPTS = 5
 _USER = "user"
+_TABLE = Table(ruleset.FAMILY, ruleset.TABLE)
 
 
 def early_guard() -> bool:
@@ -45,14 +47,25 @@ def _nft(session: LinuxSession) -> Socket:
 class _Skeletons:
     def add(self, session: LinuxSession, fact: plan.Skeleton) -> None:
         connection = _nft(session)
-        there = nfnetlink.has(connection, Table(ruleset.FAMILY, ruleset.TABLE))
         ours = Table(ruleset.FAMILY, ruleset.TABLE, comment=fact.owner)
-        # What is ours and was changed is made anew; elements, and the
-        # administrator's own chain, stay as they are.
-        if not there or (
-            nfnetlink.has(connection, ours) and self.differs(session, fact) is not None
-        ):
-            _queue(session, fact, nfnetlink.load(_skeleton(fact)))
+        objects = _skeleton(fact)
+        if nfnetlink.has(connection, ours):
+            # What is ours and was changed is made anew; elements, and the
+            # administrator's own chain, stay as they are.
+            if self.differs(session, fact) is None:
+                return
+        elif nfnetlink.has(connection, _TABLE):
+            # That of another pycnm on this host will do, if it is whole.
+            parts = [item for item in objects[1:] if isinstance(item, (Set, Chain))]
+            if all(nfnetlink.has(connection, item) for item in parts):
+                return
+            raise KernelError(
+                f"nft add {ours}",
+                errno.EEXIST,
+                f"a {_TABLE.reference} that pycnm didn't make is there; `nft delete "
+                f"{_TABLE.reference}` removes it",
+            )
+        _queue(session, fact, nfnetlink.load(objects))
 
     def remove(self, session: LinuxSession, fact: plan.Skeleton) -> None:
         """Delete the table if nobody has anything in it, not even the administrator.
@@ -60,13 +73,12 @@ class _Skeletons:
         The generation makes sure that what was seen is what is deleted.
         """
         connection = _nft(session)
-        table = Table(ruleset.FAMILY, ruleset.TABLE)
         for _ in range(_ATTEMPTS):
             generation = nfnetlink.generation(connection)
             if _in_use(connection, fact):
                 return
             errors = connection.batch(
-                nfnetlink.begin(generation), [nfnetlink.delete(table)], nfnetlink.end()
+                nfnetlink.begin(generation), [nfnetlink.delete(_TABLE)], nfnetlink.end()
             )
             code = next(iter(errors.values())).code if errors else 0
             if not code or code in GONE:

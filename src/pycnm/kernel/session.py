@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL})
 """How the kernel says that what is to be removed isn't there."""
+_OPEN = 32
 
 
 class Queued(NamedTuple):
@@ -121,9 +122,7 @@ class LinuxSession:
         """Move this thread into namespace `ns`."""
         if self._here == ns:
             return
-        if ns not in self._namespaces:
-            self._namespaces[ns] = netns.descriptor(ns)
-        netns.enter(self._namespaces[ns])
+        netns.enter(self.namespace(ns))
         self._here = ns
 
     def entered(self, ns: str) -> None:
@@ -134,8 +133,18 @@ class LinuxSession:
     def namespace(self, ns: str) -> int:
         """A descriptor of namespace `ns`, to be named in a message."""
         if ns not in self._namespaces:
+            if len(self._namespaces) > _OPEN:
+                self._let_go()
             self._namespaces[ns] = netns.descriptor(ns)
         return self._namespaces[ns]
+
+    def _let_go(self) -> None:
+        """Close what is open in sandboxes: a host may have more than a process descriptors."""
+        self.flush()
+        for key in [key for key in self._sockets if key[0] != HOST]:
+            self._sockets.pop(key).close()
+        for ns in [ns for ns in self._namespaces if ns != HOST]:
+            os.close(self._namespaces.pop(ns))
 
     def forget(self, ns: str) -> None:
         """Close everything open in `ns`, or it would live on."""

@@ -27,6 +27,11 @@ def ip(ns: str) -> str:
     return f"nsenter --net={ns} ip"
 
 
+def at(ns: str, name: str) -> str:
+    """How a sentence calls what has a name in namespace `ns`."""
+    return name if ns == HOST else f"{name} in {ns}"
+
+
 def inside(ns: str) -> str:
     """How a person starts any other command in namespace `ns`."""
     return "" if ns == HOST else f"nsenter --net={ns} "

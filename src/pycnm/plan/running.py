@@ -84,6 +84,14 @@ class Runner(ABC, Generic[W]):
                 "part of it could not be undone; `cnm reconcile` tries again", failures
             )
 
+    def restore(self, operations: Sequence[Operation]) -> None:
+        """Make operations true again that were so once; as much as possible.
+
+        Raises:
+            CleanupError: some of it failed; the rest was done.
+        """
+        self.attempt((), operations)
+
     def check(self, operations: Iterable[Operation]) -> list[tuple[Operation, str]]:
         """Every operation that the kernel differs from, and how, in words."""
 

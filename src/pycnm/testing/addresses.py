@@ -40,7 +40,7 @@ class _Addresses:
         link = session.found(fact.ns, fact.link)
         if link is not None and str(IPNetwork(fact.address)) in link.addresses:
             return None
-        return f"{fact.link} doesn't have the address {fact.address}"
+        return f"{plan.at(fact.ns, fact.link)} doesn't have the address {fact.address}"
 
 
 class _Routes:
@@ -79,7 +79,7 @@ class _Routes:
             if connected or fact in session.namespace(fact.ns).routes:
                 return None
         via = f" via {fact.gateway}" if fact.gateway else ""
-        return f"the route to {fact.destination}{via} dev {fact.link} is gone"
+        return f"the route to {fact.destination}{via} dev {plan.at(fact.ns, fact.link)} is gone"
 
 
 class _Rules:
@@ -100,7 +100,8 @@ class _Rules:
         namespace = session.machine.namespaces.get(fact.ns)
         if namespace is not None and fact in namespace.rules:
             return None
-        return f"the routing rule from {fact.source} to table {fact.table} is gone"
+        table = plan.at(fact.ns, f"table {fact.table}")
+        return f"the routing rule from {fact.source} to {table} is gone"
 
 
 def _network(fact: Operation, text: str) -> IPNetwork:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netaddr import IPAddress
 
     from pycnm.plan.host import HostFacts, Uplinks
+    from pycnm.plan.links import Address
     from pycnm.plan.operation import Features
 
 T = TypeVar("T")
@@ -87,9 +88,9 @@ class FailingKernel(Runner["FailingSession"]):
         """What the kernel says of its host."""
         return self._kernel.facts()
 
-    def obstacles(self, bridges: Sequence[str]) -> list[str]:
+    def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """As the kernel behind it."""
-        return self._kernel.obstacles(bridges)
+        return self._kernel.obstacles(bridges, addresses)
 
     def uplinks(self) -> Uplinks:
         """What the kernel says of its uplinks."""

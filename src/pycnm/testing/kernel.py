@@ -117,9 +117,9 @@ class FakeKernel(Runner[FakeSession]):
                 reserved_ports=frozenset(_ports(host.settings[_RESERVED])),
             )
 
-    def obstacles(self, bridges: Sequence[str]) -> list[str]:
-        """None: nobody else's firewall is on it."""
-        del bridges
+    def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
+        """None: it isn't looked for them."""
+        del bridges, addresses
         return []
 
     def uplinks(self) -> Uplinks:

@@ -167,8 +167,8 @@ class _Ups:
     def differs(self, session: FakeSession, fact: plan.Up) -> str | None:
         found = session.found(fact.ns, fact.link)
         if found is None:
-            return f"the interface {fact.link} is gone"
-        return None if found.up else f"{fact.link} is down"
+            return f"the interface {plan.at(fact.ns, fact.link)} is gone"
+        return None if found.up else f"{plan.at(fact.ns, fact.link)} is down"
 
 
 class _PortFlags:
@@ -189,7 +189,7 @@ class _PortFlags:
     def differs(self, session: FakeSession, fact: plan.PortFlag) -> str | None:
         found = session.found(fact.ns, fact.port)
         if found is None:
-            return f"the interface {fact.port} is gone"
+            return f"the interface {plan.at(fact.ns, fact.port)} is gone"
         return None if fact.flag in found.flags else f"{fact.port} {fact.lacking}"
 
 
@@ -213,7 +213,7 @@ class _Sysctls:
         value = None if store is None else store.get(name)
         if value == fact.value or (value is None and fact.optional):
             return None
-        return f"{fact.key} is {value if value is not None else 'gone'}, not {fact.value}"
+        return f"{plan.at(fact.ns, fact.key)} is {value or 'gone'}, not {fact.value}"
 
     @staticmethod
     def _write(session: FakeSession, fact: plan.Sysctl, value: str, *, optional: bool) -> None:
