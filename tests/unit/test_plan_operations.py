@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import attrs
 import pytest
 
@@ -109,6 +111,40 @@ def test_many_rules_are_many_commands(operation):
 
 def test_quotes_in_quotes():
     assert quoted("it's") == "'it'\\''s'"
+
+
+NASTY = ["$(touch${IFS}x)", "a;>x;", "`>x`", "'>x;'", "a|tee${IFS}x", "a&>x"]
+"""Names that an interface may have."""
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_shell_takes_a_name_for_a_name(tmp_path, name):
+    """Whoever pastes what a plan prints runs nothing that is written in the names in it."""
+    key = f"/somewhere/{name} {name}"
+    plan = Plan(
+        (
+            Link(HOST, name, "macvlan", master=name, parent=name, alias="cnm:1", netns=key),
+            Veth(HOST, name, name, key, name, MAC, alias="cnm:1"),
+            Hairpin(HOST, name),
+            Up(key, name),
+            Address(key, name, "10.20.30.1/24"),
+            Route(key, "::/0", "fd00::1", name),
+            Rule(key, "10.20.30.3", 7),
+            Sysctl(key, f"net/ipv4/conf/{name}/forwarding", "1"),
+            Entry("bridges", (name,)),
+        )
+    )
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >> said\n')
+    program.chmod(0o755)
+    for each in ("ip", "nft", "bridge", "sysctl", "nsenter"):
+        (tmp_path / each).symlink_to(program)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["/bin/sh", "-c", str(plan)], cwd=tmp_path, env=environment, check=True)
+    said = (tmp_path / "said").read_text().splitlines()
+    assert not (tmp_path / "x").exists()
+    assert said.count(name) >= 10
+    assert said.count(f"--net={key}") == 6
 
 
 # What is recorded

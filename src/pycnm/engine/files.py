@@ -79,7 +79,9 @@ def resolv_conf(spec: SandboxSpec) -> str:
 
 def write(reader: Reader, box: SandboxRow, *, peers: bool) -> dict[str, str]:
     """Write both files; what is to be bound over what in a process's mounts."""
-    Path(box.spec.files).mkdir(mode=0o755, parents=True, exist_ok=True)
+    directory = Path(box.spec.files)
+    for each in (directory.parent, directory):
+        each.mkdir(mode=0o755, exist_ok=True)
     there = {f"/etc/{path.name}": path for path in _paths(box.spec)}
     _replace(there["/etc/hosts"], hosts(reader, box, peers=peers))
     _replace(there["/etc/resolv.conf"], resolv_conf(box.spec))
@@ -121,6 +123,8 @@ def _replace(path: Path, text: str, *, missing_ok: bool = False) -> None:
     except FileNotFoundError:
         return
     try:
+        # Whatever the caller's umask: who isn't root inside has to read it.
+        os.fchmod(descriptor, 0o644)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         data = text.encode()
         if os.pread(descriptor, len(data) + 1, 0) != data:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from pathlib import Path
 
 import attrs
 
@@ -104,7 +103,7 @@ def _refuse_taken(reader: sqlite3.Connection, spec: SandboxSpec) -> None:
     ).fetchone()
     if row:
         raise AlreadyExistsError(f"the namespace {spec.key} is sandbox {row[0]} already; use that")
-    if not spec.adopted and Path(spec.key).exists() and Path(spec.key).is_mount():
+    if not spec.adopted and netns.is_namespace(spec.key):
         raise AlreadyExistsError(
             f"{spec.key} is taken by a namespace that pycnm didn't make; adopt it with "
             f"netns={spec.name!r}, or choose another name"

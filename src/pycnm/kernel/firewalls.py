@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from shlex import quote
 from typing import NamedTuple
 
 from pycnm.kernel.netlink import NLM_F_DUMP, Message, Socket, attribute, attributes, message
@@ -87,13 +88,14 @@ def _advice(chain: _Chain, bridge: str) -> str:
     if (chain.table, chain.name) == ("filter", "FORWARD") and family != "inet":
         program = "iptables" if family == "ip" else "ip6tables"
         return (
-            f"`{program} -I FORWARD -i {bridge} -j ACCEPT` and "
-            f"`{program} -I FORWARD -o {bridge} -j ACCEPT`"
+            f"`{program} -I FORWARD -i {quote(bridge)} -j ACCEPT` and "
+            f"`{program} -I FORWARD -o {quote(bridge)} -j ACCEPT`"
         )
     where = f"{family} {chain.table} {chain.name}"
+    name = bridge if quote(bridge) == bridge else quote(f'"{bridge}"')
     return (
-        f"`nft insert rule {where} iifname {bridge} accept` and "
-        f"`nft insert rule {where} oifname {bridge} accept`"
+        f"`nft insert rule {where} iifname {name} accept` and "
+        f"`nft insert rule {where} oifname {name} accept`"
     )
 
 

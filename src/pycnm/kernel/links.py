@@ -77,8 +77,11 @@ class _Namespaces:
 
 class _Directories:
     def add(self, session: LinuxSession, fact: plan.Directory) -> None:
-        if not Path(fact.path).is_dir():
-            Path(fact.path).mkdir(mode=0o755, parents=True, exist_ok=True)
+        path = Path(fact.path)
+        if not path.is_dir():
+            # Not by `parents`, which would leave the mode to the caller's umask.
+            path.parent.mkdir(mode=0o755, exist_ok=True)
+            path.mkdir(mode=0o755, exist_ok=True)
             session.made.append(fact)
 
     def remove(self, session: LinuxSession, fact: plan.Directory) -> None:

@@ -24,7 +24,7 @@ def ip(ns: str) -> str:
         return "ip"
     if ns.startswith(_NETNS) and "/" not in ns[len(_NETNS) :]:
         return f"ip -n {ns[len(_NETNS) :]}"
-    return f"nsenter --net={ns} ip"
+    return f"nsenter --net={quote(ns)} ip"
 
 
 def at(ns: str, name: str) -> str:
@@ -34,7 +34,7 @@ def at(ns: str, name: str) -> str:
 
 def inside(ns: str) -> str:
     """How a person starts any other command in namespace `ns`."""
-    return "" if ns == HOST else f"nsenter --net={ns} "
+    return "" if ns == HOST else f"nsenter --net={quote(ns)} "
 
 
 @attrs.frozen
@@ -90,15 +90,14 @@ class Link(Operation):
 
     def __str__(self) -> str:
         words = [ip(self.ns), "link add"]
-        words += [f"link {self.parent}"] if self.parent else []
-        words += [f"name {self.name}"]
+        words += [f"link {quote(self.parent)}"] if self.parent else []
+        words += [f"name {quote(self.name)}"]
         words += _common(self.mac, self.mtu, self.group, self.master)
         words += [f"netns {_short(self.netns)}"] if self.netns else []
         words += [f"type {self.kind}"]
         words += [f"{key} {value}" for key, value in self.options]
         text = " ".join(words)
-        where = self.netns or self.ns
-        return text + (f"; {ip(where)} link set {self.name} alias {self.alias}" * bool(self.alias))
+        return text + _marked(self.netns or self.ns, self.name, self.alias)
 
     def subject(self) -> Hashable:
         """The link."""
@@ -137,13 +136,12 @@ class Veth(Operation):
     up: bool = False
 
     def __str__(self) -> str:
-        words = [ip(self.ns), f"link add name {self.name}" + " up" * self.up]
+        words = [ip(self.ns), f"link add name {quote(self.name)}" + " up" * self.up]
         words += _common("", self.mtu, self.group, self.master)
-        words += [f"type veth peer name {self.peer} address {self.peer_mac}"]
+        words += [f"type veth peer name {quote(self.peer)} address {self.peer_mac}"]
         words += [f"mtu {self.mtu}"] if self.mtu else []
         words += [f"netns {_short(self.peer_ns)}"]
-        alias = f"; {ip(self.ns)} link set {self.name} alias {self.alias}"
-        return " ".join(words) + alias * bool(self.alias)
+        return " ".join(words) + _marked(self.ns, self.name, self.alias)
 
     def subject(self) -> Hashable:
         """The pair: both ends, and where they are."""
@@ -162,7 +160,7 @@ class Up(Operation):
     link: str
 
     def __str__(self) -> str:
-        return f"{ip(self.ns)} link set {self.link} up"
+        return f"{ip(self.ns)} link set {quote(self.link)} up"
 
     def within(self) -> tuple[Hashable, ...]:
         """Its link, and the namespace of that."""
@@ -180,7 +178,7 @@ class PortFlag(Operation):
     lacking: ClassVar[str] = ""
 
     def __str__(self) -> str:
-        return f"{inside(self.ns)}bridge link set dev {self.port} {self.flag} on"
+        return f"{inside(self.ns)}bridge link set dev {quote(self.port)} {self.flag} on"
 
     def within(self) -> tuple[Hashable, ...]:
         """Its link, and the namespace of that."""
@@ -225,7 +223,7 @@ class Address(Operation):
     def __str__(self) -> str:
         alone = self.address.endswith(("/31", "/32"))
         more = " nodad" if ":" in self.address else "" if alone else " brd +"
-        return f"{ip(self.ns)} address add {self.address} dev {self.link}{more}"
+        return f"{ip(self.ns)} address add {self.address} dev {quote(self.link)}{more}"
 
     def within(self) -> tuple[Hashable, ...]:
         """Its link, and the namespace of that."""
@@ -252,7 +250,7 @@ class Route(Operation):
         words = [ip(self.ns)] + (["-6"] if ":" in self.destination else [])
         words += ["route add", "default" if default else self.destination]
         words += [f"via {self.gateway}"] if self.gateway else []
-        words += [f"dev {self.link}"]
+        words += [f"dev {quote(self.link)}"]
         words += [f"table {self.table}"] if self.table != MAIN_TABLE else []
         return " ".join(words)
 
@@ -341,9 +339,13 @@ def _common(mac: str, mtu: int, group: int, master: str) -> list[str]:
     words = [f"address {mac}"] if mac else []
     words += [f"mtu {mtu}"] if mtu else []
     words += [f"group {group}"] if group else []
-    words += [f"master {master}"] if master else []
+    words += [f"master {quote(master)}"] if master else []
     return words
 
 
+def _marked(ns: str, name: str, alias: str) -> str:
+    return f"; {ip(ns)} link set {quote(name)} alias {alias}" if alias else ""
+
+
 def _short(ns: str) -> str:
-    return ns.removeprefix(_NETNS)
+    return quote(ns.removeprefix(_NETNS))

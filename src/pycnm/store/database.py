@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pycnm.errors import PermissionDeniedError, StoreError
+from pycnm.store.directory import prepare
 from pycnm.store.locks import held_file
 
 Transaction: TypeAlias = sqlite3.Connection
@@ -40,7 +41,8 @@ class Database:
             transaction is over.
 
     Raises:
-        PermissionDeniedError: the directory or the file can't be opened.
+        PermissionDeniedError: the directory or the file can't be opened, or others
+            could change what is in it.
         StoreError: the file isn't a database, is damaged, or was written by a
             newer version.
     """
@@ -55,11 +57,13 @@ class Database:
         self._pid = os.getpid()
         self._closed = False
         try:
-            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            prepare(state_dir)
             # SQLite gives the files beside it the mode of this one.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             with self.write() as tx:
                 self._migrate(tx)
+        except PermissionDeniedError:
+            raise
         except PermissionError as error:
             raise PermissionDeniedError(
                 f"the state directory {state_dir} can't be used ({error.strerror}); "
