@@ -22,7 +22,7 @@ from pycnm.kernel.agent import READY
 _SPARE = 2 * CONVERSATIONS
 
 _RIGHTS = (
-    rights.CAP_DAC_OVERRIDE,  # the state directory may be another user's than root
+    rights.CAP_DAC_OVERRIDE,  # the state directory may lie in another user's
     rights.CAP_NET_BIND_SERVICE,  # ports below 1024
     rights.CAP_NET_ADMIN,  # newer kernels want it of who filters a socket
 )
