@@ -144,8 +144,8 @@ class Adapter:
         return self._fs.open(path, flags)
 
     @_call
-    def create(self, path: str, _mode: int, _info: object = None) -> int:
-        return self._fs.create(path, os.O_WRONLY)
+    def create(self, path: str, mode: int, _info: object = None) -> int:
+        return self._fs.create(path, os.O_WRONLY, mode)
 
     @_call
     def read(self, _path: str | None, size: int, offset: int, handle: int) -> bytes:

@@ -141,14 +141,14 @@ class Filesystem:
 
         return self._do("open", path, work, changes=False)
 
-    def create(self, path: str, flags: int) -> int:
+    def create(self, path: str, flags: int, mode: int = 0o644) -> int:
         """Make a file and open it; the number of the handle."""
 
         def work() -> int:
             parent, name = self._parent(path)
             if parent.create is None:
                 raise self._not_here(parent, f"no file {name} can be made here")
-            if self._scratch.wanted(parent, name):
+            if self._scratch.wanted(parent, name, mode):
                 node = self._scratch.make(path)
             else:
                 node = parent.create(name)

@@ -10,6 +10,7 @@ import re
 
 from cnmfs.tree import DOCUMENT_MAX, Directory, File, Node, refuse
 
+PRIVATE = 0o600
 _NAME, _MOST = re.compile(r"(.+)[A-Za-z0-9]{6}"), 64
 
 
@@ -27,10 +28,14 @@ class Scratch:
         return self._files.get(path)
 
     @staticmethod
-    def wanted(parent: Directory, name: str) -> bool:
-        """Whether `sed -i` writes it: `sed`, or the name of the file, and six characters."""
+    def wanted(parent: Directory, name: str, mode: int) -> bool:
+        """Whether `sed -i` writes it: `sed`, or the name of the file, and six characters.
+
+        Where files can be made, others may have such names too; mkstemp(3) makes one for
+        its owner alone.
+        """
         match = _NAME.fullmatch(name)
-        if match is None or parent.unlink is not None:
+        if match is None or (parent.unlink is not None and mode & 0o777 != PRIVATE):
             return False
         return match[1] == "sed" or isinstance(parent.look(match[1]), File)
 
@@ -42,7 +47,7 @@ class Scratch:
             nonlocal content
             content = text
 
-        made = File(mode=0o600, read=lambda: content, write=store, limit=DOCUMENT_MAX)
+        made = File(mode=PRIVATE, read=lambda: content, write=store, limit=DOCUMENT_MAX)
         self._files[path] = made
         for old in list(self._files)[:-_MOST]:
             del self._files[old]

@@ -72,6 +72,7 @@ def everything(tree):
     return found
 
 
+MTU = "com.docker.network.driver.mtu"
 # What is typed; then what the file says.
 EDIT = f"""cd {END}; echo 80:80 > publish
 {{ x=$(cat publish); echo $x; echo 81:81; }} > publish"""
@@ -109,6 +110,14 @@ WRITES = {
     "empty a value": (f"echo 1400 > {NET}/mtu; : > {NET}/mtu", "mtu", "1400\n"),
     "touch": (f"echo 1400 > {NET}/mtu; touch {NET}/mtu", "mtu", "1400\n"),
     "sed -i": (f"echo 1400 > {NET}/mtu; sed -i s/14/13/ {NET}/mtu", "mtu", "1300\n"),
+    "sed -i a label": (f"cd {NET}/labels; sed -i s/web/app/ team; x=$(ls); test $x = team",
+                       "labels/team", "app\n"),
+    "sed -i labels": (f"cd {NET}/labels; echo web >a; sed -i s/b/t/ *; x=$(cat *; ls); echo $x > a",
+                      "labels/a", "wet wet a team\n"),
+    "sed -i an option": (f"cd {NET}/options; echo 1400 > {MTU}; sed -i s/14/13/ *; ls|cmp - $T/ls",
+                         "mtu", "1300\n"),
+    "like a scratch file": (f"cd {NET}/labels; echo 1 > sedABCDEF; echo 2 > teamABCDEF; echo * > team",
+                            "labels/team", "sedABCDEF team teamABCDEF\n"),
     "a label": (f"echo x > {NET}/labels/a; cat {NET}/labels/team >> {NET}/labels/a", "labels/a",
                 "web\n"),
     "rm a label": (f"echo x > {NET}/labels/a; cd {NET}/labels; rm a; x=$(ls); echo $x > left",
@@ -121,6 +130,7 @@ WRITES = {
 def test_what_is_typed_has_its_effect(tree, shell, case, tmp_path):
     script, file, text = WRITES[case]
     tree.mkdir("networks/other")
+    (tmp_path / "ls").write_text(f"{MTU}\n")
     done = run(tree, f"set -e; {script}", shell, env={"T": str(tmp_path)})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     if text is not None:
