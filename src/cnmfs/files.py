@@ -84,6 +84,8 @@ class _Value:
 
     def write(self, data: bytes, offset: int) -> int:
         node = self._node
+        # Whatever becomes of it: nobody meant to empty the file.
+        self._tried = True
         if not self._appends and offset != len(self._written):
             raise refuse(
                 errno.EINVAL, "write from the beginning of the file: a value is written as a whole"
@@ -91,7 +93,6 @@ class _Value:
         if len(self._written) + len(data) > node.limit:
             large = errno.E2BIG if node.limit <= _PAGE else errno.EFBIG
             raise refuse(large, f"this file takes {node.limit} bytes at most")
-        self._tried = True
         written = self._written + data
         if self._appends and node.add is not None:
             node.add(_text(data))

@@ -11,6 +11,7 @@ import attrs
 from cnmfs import values
 from cnmfs.tree import refuse
 from pycnm import CNMError, Endpoint, Network, PortBinding, PortSpec
+from pycnm.spec import wording
 from pycnm.spec.ports import port_specs
 
 
@@ -68,10 +69,15 @@ def _by_endpoint(network: Network, text: str) -> dict[str, list[str]]:
         sign = "-" if item.startswith("-") else ""
         name, _, spec = item.removeprefix("-").removeprefix("+").partition(" ")
         if not spec.strip():
-            raise refuse(errno.EINVAL, f"{item!r} names no port; write `ENDPOINT 8080:80/tcp`")
+            raise refuse(
+                errno.EINVAL, f"{wording.shown(item)} names no port; write `ENDPOINT 8080:80/tcp`"
+            )
         if name not in names:
             has = ", ".join(sorted(names)) or "none"
-            raise refuse(errno.ENOENT, f"no endpoint {name} is on the network; there are: {has}")
+            raise refuse(
+                errno.ENOENT,
+                f"no endpoint {wording.shown(name)} is on the network; there are: {has}",
+            )
         wanted.setdefault(name, []).append(sign + spec.strip())
     return wanted
 

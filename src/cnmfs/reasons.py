@@ -13,6 +13,8 @@ import attrs
 K = TypeVar("K")
 _KEPT, _SESSIONS = 64, 1024
 _OK = "ok\n"
+# It goes by two names; the manuals of system calls have this one.
+_NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}
 
 
 @attrs.frozen
@@ -41,7 +43,7 @@ class Failure:
 
     def __str__(self) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.at))
-        name = errno.errorcode.get(self.code, str(self.code))
+        name = _NAMES.get(self.code, str(self.code))
         return f"{moment} {name} {self.what}: {self.words}\n"
 
 

@@ -8,9 +8,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cnmfs.tree import refuse
+from pycnm.spec.wording import shown
 
 AUTO = "auto"
 """What is written where something is to be chosen."""
+
+# A number may have too many digits, and brackets may go too deep.
+_NO_JSON = (ValueError, RecursionError)
 
 _YES = {"1", "true", "yes", "on", "y"}
 _NO = {"0", "false", "no", "off", "n"}
@@ -60,7 +64,9 @@ def pairs(text: str) -> dict[str, str]:
     for item in several(text):
         name, _, value = item.partition(" ")
         if not value.strip():
-            raise refuse(errno.EINVAL, f"{item!r} has no value; write `NAME VALUE`, a pair a line")
+            raise refuse(
+                errno.EINVAL, f"{shown(item)} has no value; write `NAME VALUE`, a pair a line"
+            )
         found[name] = value.strip()
     return found
 
@@ -72,7 +78,7 @@ def boolean(text: str) -> bool:
         return True
     if word in _NO:
         return False
-    raise refuse(errno.EINVAL, f"{word!r} is neither 1 nor 0")
+    raise refuse(errno.EINVAL, f"{shown(word)} is neither 1 nor 0")
 
 
 def number(text: str) -> int:
@@ -81,7 +87,7 @@ def number(text: str) -> int:
     try:
         return int(word)
     except ValueError:
-        raise refuse(errno.EINVAL, f"{word!r} is no whole number") from None
+        raise refuse(errno.EINVAL, f"{shown(word)} is no whole number") from None
 
 
 def unfinished(text: str) -> bool:
@@ -90,6 +96,8 @@ def unfinished(text: str) -> bool:
         json.loads(text)
     except json.JSONDecodeError as error:
         return error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+    except _NO_JSON:
+        return False
     return False
 
 
@@ -97,7 +105,7 @@ def mapping(text: str) -> dict[str, Any]:
     """A JSON object."""
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except _NO_JSON as error:
         raise refuse(errno.EINVAL, f"this is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise refuse(errno.EINVAL, 'a JSON object is taken here: {"name": value, ...}')

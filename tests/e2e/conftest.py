@@ -160,14 +160,23 @@ def fuse():
 BINDINGS = ["mfusepy", "fusepy"]
 
 
-@pytest.fixture(params=["direct", *BINDINGS])
-def fs(request, tmp_path):
-    """A tree with the predefined networks."""
-    if request.param == "direct":
-        made = Direct(tmp_path)
-    else:
+@pytest.fixture(scope="session")
+def any_tree(request):
+    """Makes a tree in a directory: `direct`, or mounted by a binding."""
+
+    def make(kind, directory):
+        if kind == "direct":
+            return Direct(directory)
         request.getfixturevalue("fuse")
-        made = Mounted(tmp_path, request.param)
+        return Mounted(directory, kind)
+
+    return make
+
+
+@pytest.fixture(params=["direct", *BINDINGS])
+def fs(request, any_tree, tmp_path):
+    """A tree with the predefined networks."""
+    made = any_tree(request.param, tmp_path)
     yield made
     made.close()
 

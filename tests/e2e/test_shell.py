@@ -116,7 +116,7 @@ WRITES = {
                       "labels/a", "wet wet a team\n"),
     "sed -i an option": (f"cd {NET}/options; echo 1400 > {MTU}; sed -i s/14/13/ *; ls|cmp - $T/ls",
                          "mtu", "1300\n"),
-    "like a scratch file": (f"cd {NET}/labels; echo 1 > sedABCDEF; echo 2 > teamABCDEF; echo * > team",
+    "like a scratch file": (f"cd {NET}/labels; echo 1 >sedABCDEF; echo 2 >teamABCDEF; echo * >team",
                             "labels/team", "sedABCDEF team teamABCDEF\n"),
     "a label": (f"echo x > {NET}/labels/a; cat {NET}/labels/team >> {NET}/labels/a", "labels/a",
                 "web\n"),

@@ -85,7 +85,7 @@ def endpoint_request(
         )
     if abs(gateway_priority) > _PRIORITY_MAX:
         raise InvalidArgumentError(
-            f"invalid gateway_priority {gateway_priority}: it should be between "
+            f"invalid gateway_priority {shown(gateway_priority)}: it should be between "
             f"-{_PRIORITY_MAX} and {_PRIORITY_MAX}"
         )
     return EndpointRequest(
