@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from netaddr import EUI, IPAddress
 
 from pycnm.engine import attaching, drift, files, inspection, reattaching, records
+from pycnm.engine.joining import refuse_down
 from pycnm.engine.records import EndpointRow
 from pycnm.errors import NotFoundError
 from pycnm.plan.operation import HOST, Operation, Plan
@@ -219,7 +220,9 @@ class Endpoint:
                 f"endpoint {spec.name} has no interface; join it to a sandbox first"
             )
         with self._engine.reading() as reader:
-            key = records.sandbox(reader, spec.sandbox).spec.key or HOST
+            box = records.sandbox(reader, spec.sandbox)
+        refuse_down(box)
+        key = box.spec.key or HOST
         return self._engine.kernel.inside(key, lambda: views.statistics(spec.interface))
 
     def inspect(self) -> inspection.Document:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pycnm.engine import drift, files, inspection, records, sandboxes
+from pycnm.engine.joining import refuse_down
 from pycnm.engine.records import SandboxRow
 from pycnm.errors import InvalidArgumentError, NotFoundError
 from pycnm.plan.operation import HOST, Operation, Plan
@@ -85,6 +86,14 @@ class Sandbox:
             return records.meta(reader, "host") or "/proc/self/ns/net"
 
     @property
+    def state(self) -> str:
+        """`up`, or `down`: its namespace is gone, with the host's last life or by somebody's doing.
+
+        What is recorded of it is kept, and `start` makes it again.
+        """
+        return sandboxes.state(self._engine, self._row())
+
+    @property
     def labels(self) -> dict[str, str]:
         """Its labels."""
         return dict(self._row().spec.labels)
@@ -128,6 +137,7 @@ class Sandbox:
         """
         _refuse_no_command(argv)
         row = self._row()
+        refuse_down(row)
 
         def start() -> subprocess.Popen[Any]:
             return subprocess.Popen(argv, **options)
@@ -180,19 +190,24 @@ class Sandbox:
         """Its routing table, as `ip -json route` shows it."""
         from pycnm.kernel import views  # noqa: PLC0415 - loads pyroute2
 
-        return self._engine.kernel.inside(self._row().spec.key or HOST, views.routes)
+        return self._engine.kernel.inside(self._place(), views.routes)
 
     def interfaces(self) -> list[dict[str, Any]]:
         """Its interfaces with their addresses, as `ip -json address` shows them."""
         from pycnm.kernel import views  # noqa: PLC0415 - loads pyroute2
 
-        return self._engine.kernel.inside(self._row().spec.key or HOST, views.interfaces)
+        return self._engine.kernel.inside(self._place(), views.interfaces)
+
+    def _place(self) -> str:
+        row = self._row()
+        refuse_down(row)
+        return row.spec.key or HOST
 
     def inspect(self) -> inspection.Document:
         """Everything about it; prints as JSON."""
         row = self._row()
         with self._engine.reading() as reader:
-            return inspection.sandbox(reader, row)
+            return inspection.sandbox(reader, row, sandboxes.state(self._engine, row))
 
     def explain(self) -> Plan:
         """What the kernel holds for it, as the commands a person would have typed."""
@@ -219,8 +234,30 @@ class Sandbox:
             owners = drift.with_networks(reader, row)
         return drift.reconcile(self._engine, owners, peers=self._dns)
 
+    def start(self) -> None:
+        """Make its namespace again, with all its endpoints as they were; up already is fine.
+
+        They have their addresses, MACs, names and aliases, and their ports are
+        published again.  No process is started.
+
+        Raises:
+            NotFoundError: the namespace that it was made of is gone.
+            PortInUseError: a port of it is another program's now; by whom is said.
+            KernelError: the kernel refused; it is down, as before.
+            CleanupError: it wasn't recorded as down, and not all could be put back.
+        """
+        row = self._row()
+        if not sandboxes.start(self._engine, self._id):
+            if row.spec.adopted and not row.spec.is_host:
+                sandboxes.refuse_gone(row.spec)
+            self.reconcile()
+        for number in {endpoint.network for endpoint in self._rows(row)}:
+            files.refresh(self._engine, number, peers=self._dns)
+
     def delete(self) -> None:
         """Delete it with its endpoints.  A namespace that was adopted stays.
+
+        One that is down gives back the addresses and ports that were kept for it.
 
         Processes inside aren't stopped, but they have no network any more.
         """

@@ -365,14 +365,15 @@ def test_a_sandbox_with_everything(shell):
     assert "nameserver 192.0.2.53" in shell("exec", "c1", "cat", "/etc/resolv.conf")
     shell("network", "connect", "bridge", "c1")
     assert shell("sandbox", "ls") == (
-        f"SANDBOX ID     NAME      NETWORKS\n{identity[:12]}   c1        bridge\n"
+        "SANDBOX ID     NAME      STATE     NETWORKS\n"
+        f"{identity[:12]}   c1        up        bridge\n"
     )
     assert shell("sandbox", "ls", "-q", "--no-trunc").strip() == identity
     listed = json.loads(shell("sandbox", "ls", "--format", "json"))
     assert (listed["Networks"], listed["SandboxKey"]) == ("bridge", "/run/netns/c1")
     assert "c9 not found" in shell.fails("sandbox", "rm", "c9")
     assert shell("sandbox", "rm", "-f", "c9", "c1") == "c1\n"
-    assert shell("sandbox", "ls") == "SANDBOX ID   NAME      NETWORKS\n"
+    assert shell("sandbox", "ls") == "SANDBOX ID   NAME      STATE     NETWORKS\n"
 
 
 @pytest.mark.parametrize("how", ["name", "path", "pid"])

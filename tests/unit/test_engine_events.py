@@ -120,7 +120,7 @@ def test_sandboxes_that_go_with_a_reboot_are_told(tmp_path, monkeypatch):
         assert told(cnm, start) == [
             ("endpoint", "unpublish", "c1"),
             ("network", "disconnect", "blue"),
-            ("sandbox", "destroy", "c1"),
+            ("sandbox", "die", "c1"),
         ]
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 
 import pycnm
-from pycnm.errors import InUseError, KernelError, NotFoundError
+from pycnm.engine.engine import MIGRATIONS
+from pycnm.errors import InUseError, KernelError, PortInUseError
 from pycnm.plan.links import Link
 from pycnm.plan.operation import HOST
+from pycnm.store.database import Database
 from pycnm.testing import FailingKernel, FakeKernel
 
 
@@ -41,33 +46,73 @@ def test_networks_are_made_again(tmp_path, first_life):
     assert "element inet cnm publish4" not in kernel.listing()
 
 
-def test_sandboxes_are_gone(tmp_path, first_life):
-    with pycnm.Controller(tmp_path, kernel=FakeKernel()) as cnm:
-        assert cnm.sandboxes() == []
-        with pytest.raises(NotFoundError):
-            cnm.sandbox("c1")
-        assert "c1" in first_life
+def test_sandboxes_are_down_until_they_are_started(tmp_path, first_life):
+    kernel = FakeKernel()
+    with pycnm.Controller(tmp_path, kernel=kernel) as cnm:
+        assert {box.state for box in cnm.sandboxes()} == {"down"}
+        told = [(event.type, event.action) for event in cnm.events()]
+        assert told.count(("sandbox", "die")) == 3
+        assert told.count(("network", "disconnect")) == 4
+        for name in ("c3", "c1", "c2"):
+            cnm.sandbox(name).start()
+        assert {box.state for box in cnm.sandboxes()} == {"up"}
+        assert cnm.check() == []
+    assert kernel.listing() == first_life
 
 
-def test_addresses_are_kept_for_names(tmp_path, first_life):
-    assert "10.20.30.2/24" in first_life
-    with pycnm.Controller(tmp_path, kernel=FakeKernel()) as cnm:
-        front = cnm.network("front")
-        kept = {end.name: (str(end.ip), end.sandbox) for end in front.endpoints}
-        assert kept == {"c1": ("10.20.30.2", None), "c2": ("10.20.30.20", None)}
-        stranger = front.connect(cnm.create_sandbox("stranger"))
-        assert str(stranger.ip) == "10.20.30.3"
-        again = front.connect(cnm.create_sandbox("c2"))
-        assert str(again.ip) == "10.20.30.20"
+@pytest.mark.parametrize("step", range(1, 60, 3))
+def test_one_that_can_t_be_started_stays_down(tmp_path, first_life, step):
+    assert first_life
+    kernel = FailingKernel(FakeKernel())
+    with pycnm.Controller(tmp_path, kernel=kernel) as cnm:
+        before = kernel._kernel.listing()
+        kernel.arm(step)
+        try:
+            cnm.sandbox("c1").start()
+        except KernelError:
+            assert cnm.sandbox("c1").state == "down"
+            assert kernel._kernel.listing() == before
+            cnm.sandbox("c1").start()
+        kernel.arm(0)
         assert cnm.check() == []
 
 
-def test_ports_are_free_again(tmp_path, first_life):
-    assert "port 0.0.0.0:8080/tcp" in first_life
+def test_what_is_kept_for_one_that_is_down(tmp_path, first_life):
+    assert "10.20.30.2/24" in first_life
     kernel = FakeKernel()
     with pycnm.Controller(tmp_path, kernel=kernel) as cnm:
         assert "port " not in kernel.listing()
-        cnm.network("front").connect(cnm.create_sandbox("other"), publish=["8080:80"])
+        front = cnm.network("front")
+        kept = {end.name: (str(end.ip), end.sandbox.name) for end in front.endpoints}
+        assert kept == {"c1": ("10.20.30.2", "c1"), "c2": ("10.20.30.20", "c2")}
+        stranger = front.connect(cnm.create_sandbox("stranger"))
+        assert str(stranger.ip) == "10.20.30.3"
+        with pytest.raises(PortInUseError, match="endpoint c1 of network front"):
+            stranger.publish("8080:80")
+        cnm.sandbox("c1").delete()
+        stranger.publish("8080:80")
+        assert cnm.check() == []
+
+
+def test_a_state_directory_of_the_version_before(tmp_path):
+    """Then sandboxes went with a reboot, and addresses were kept for their names."""
+    Database(tmp_path, MIGRATIONS[:1]).close()
+    kernel = FakeKernel()
+    with pycnm.Controller(tmp_path, kernel=kernel) as cnm:
+        net = cnm.create_network("front", subnet="10.20.30.0/24")
+        end = net.create_endpoint("c1", ip="10.20.30.77")
+        box = cnm.create_sandbox("c2")
+        net.connect(box)
+        assert box.state == "up"
+    with contextlib.closing(sqlite3.connect(tmp_path / "cnm.db")) as writer, writer:
+        writer.execute(
+            "UPDATE endpoints SET spec = json_set(spec, '$.kept', json('true')) WHERE id = ?",
+            (end.id,),
+        )
+    with pycnm.Controller(tmp_path, kernel=kernel) as cnm:
+        again = cnm.network("front").connect(cnm.create_sandbox("c1"))
+        assert (str(again.ip), again.id) == ("10.20.30.77", end.id)
+        assert cnm.check() == []
 
 
 def test_a_network_with_addresses_kept_can_be_deleted(tmp_path, first_life):

@@ -22,7 +22,13 @@ def ports(directory: int) -> list[Port]:
         UnreadableError: there is no telling.
     """
     with _reading(directory) as reader:
-        rows = reader.execute("SELECT protocol, address, port FROM ports WHERE leaving IS NULL")
+        # Those of sandboxes that are down are kept for them, and not held.
+        rows = reader.execute(
+            "SELECT p.protocol, p.address, p.port FROM ports p "
+            "LEFT JOIN endpoints e ON e.number = p.endpoint "
+            "LEFT JOIN sandboxes s ON s.number = e.sandbox "
+            "WHERE p.leaving IS NULL AND NOT coalesce(s.down, 0)"
+        )
         return [Port.of(list(row)) for row in rows]
 
 

@@ -240,6 +240,14 @@ _SANDBOX_COMMANDS = (
         (_NO_ERROR,),
         also=("remove",),
     ),
+    Command(
+        "start",
+        "Make sandboxes again that went with the host, or with their namespace",
+        "pycnm.cli.sandbox:start",
+        "cnm sandbox start c1",
+        (_SANDBOXES,),
+        details="They have their endpoints, addresses and ports as before; no process is started.",
+    ),
 )
 
 _RUN = Command(

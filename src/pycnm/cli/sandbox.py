@@ -45,7 +45,7 @@ def inspect(arguments: Arguments) -> int:
 
 def ls(arguments: Arguments) -> int:
     """List sandboxes."""
-    titles = ("SANDBOX ID", "NAME", "NETWORKS")
+    titles = ("SANDBOX ID", "NAME", "STATE", "NETWORKS")
     with controller(arguments) as cnm:
         lines = listing(arguments, titles, cnm.sandboxes(), _row, _shown)
     say(*lines)
@@ -58,8 +58,24 @@ def rm(arguments: Arguments) -> int:
         return remove(arguments, lambda name: cnm.sandbox(name).delete())
 
 
+def start(arguments: Arguments) -> int:
+    """Make sandboxes again that are down."""
+
+    def start_one(name: str) -> None:
+        cnm.sandbox(name).start()
+        say(name)
+
+    with controller(arguments) as cnm:
+        return each(arguments.operands, start_one)
+
+
 def _row(box: Sandbox) -> tuple[str, ...]:
-    return box.id, box.name, ",".join(endpoint.network.name for endpoint in box.endpoints)
+    return (
+        box.id,
+        box.name,
+        box.state,
+        ",".join(endpoint.network.name for endpoint in box.endpoints),
+    )
 
 
 def _shown(box: Sandbox) -> dict[str, str]:
@@ -71,4 +87,5 @@ def _shown(box: Sandbox) -> dict[str, str]:
         "Name": found["Name"],
         "Networks": ",".join(found["Networks"]),
         "SandboxKey": found["SandboxKey"],
+        "State": found["State"],
     }

@@ -19,6 +19,7 @@ from pycnm.engine.joining import (
     endpoint_request,
     insert,
     interface_name,
+    refuse_down,
     refuse_mismatch,
     revived,
     specify,
@@ -278,6 +279,7 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> list[Po
                 raise NotFoundError(
                     f"endpoint {now.spec.name} isn't joined to a sandbox; join it, then publish"
                 )
+            refuse_down(records.sandbox_by_number(decision.tx, now.sandbox))
             driver = engine.driver(row.spec)
             before = use_of(decision, row.number)
             chooser = publishing.Chooser(decision.tx, engine.kernel.facts, avoid)
@@ -388,9 +390,11 @@ def reroute(decision: Decision, sandbox: int) -> None:
 
 def plan_of_routes(decision: Decision, sandbox: int) -> tuple[str, Plan]:
     """Whose the default routes of a sandbox are, and what they are to be now."""
-    (key,) = decision.tx.execute(
-        "SELECT key FROM sandboxes WHERE number = ?", (sandbox,)
+    key, down = decision.tx.execute(
+        "SELECT key, down FROM sandboxes WHERE number = ?", (sandbox,)
     ).fetchone()
+    if down:
+        return f"routes:{sandbox}", Plan()
     attachments = [
         Attachment(row.spec, records.network_spec(decision.tx, row.network))
         for row in records.endpoints_of_sandbox(decision.tx, sandbox)

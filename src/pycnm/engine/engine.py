@@ -25,7 +25,7 @@ from pycnm.plan.operation import Operation
 from pycnm.spec.objects import NetworkSpec
 from pycnm.store.database import Database, Transaction
 from pycnm.store.locks import Held, Lock, Locks
-from pycnm.store.schema import TABLES
+from pycnm.store.schema import DOWN, TABLES
 
 if TYPE_CHECKING:
     from pycnm.drivers.base import Driver
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pycnm.kernel.watching import Watch
 
 T = TypeVar("T")
-MIGRATIONS = (Ledger.SCHEMA + TABLES,)
+MIGRATIONS = (Ledger.SCHEMA + TABLES, DOWN)
 
 
 class Engine:

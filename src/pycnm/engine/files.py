@@ -35,13 +35,18 @@ def hosts(reader: Reader, box: SandboxRow, *, peers: bool) -> str:
         for row in own:
             network = records.network_spec(reader, row.network)
             for other in records.endpoints_of_network(reader, row.network):
-                if other.sandbox is not None and other.number != row.number:
+                if other.number != row.number and _is_up(reader, other):
                     lines += _lines(other, _names(reader, other, network.name))
     return "".join(lines)
 
 
 def _lines(row: EndpointRow, names: str) -> list[str]:
     return [f"{address.ip}\t{names}\n" for address in row.spec.addresses]
+
+
+def _is_up(reader: Reader, row: EndpointRow) -> bool:
+    found = reader.execute("SELECT down FROM sandboxes WHERE number = ?", (row.sandbox,)).fetchone()
+    return found is not None and not found[0]
 
 
 def _names(reader: Reader, row: EndpointRow, network: str) -> str:
@@ -95,7 +100,11 @@ def _paths(spec: SandboxSpec) -> tuple[Path, Path]:
 def gone(boxes: Iterable[SandboxRow]) -> dict[Path, SandboxRow]:
     """The files that aren't there, of sandboxes in which processes were started."""
     return {
-        path: box for box in boxes if box.used for path in _paths(box.spec) if not path.exists()
+        path: box
+        for box in boxes
+        if box.used and not box.down
+        for path in _paths(box.spec)
+        if not path.exists()
     }
 
 

@@ -81,7 +81,8 @@ def _dangling(reader: Reader, text: str) -> Callable[[NetworkRow], bool]:
         raise InvalidArgumentError(f"invalid filter 'dangling={text}'; it is true or false")
 
     def test(row: NetworkRow) -> bool:
-        used = any(not item.spec.kept for item in records.endpoints_of_network(reader, row.number))
+        endpoints = records.endpoints_of_network(reader, row.number)
+        used = any(not item.spec.kept for item in endpoints)
         return (not used and not row.spec.predefined) == (text in _TRUE)
 
     return test

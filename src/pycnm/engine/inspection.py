@@ -113,7 +113,7 @@ def endpoint(reader: Reader, row: EndpointRow) -> Document:
     )
 
 
-def sandbox(reader: Reader, row: SandboxRow) -> Document:
+def sandbox(reader: Reader, row: SandboxRow, state: str) -> Document:
     """A sandbox with its endpoints, under the words of `docker inspect`."""
     spec = row.spec
     endpoints = records.endpoints_of_sandbox(reader, row.number)
@@ -121,6 +121,7 @@ def sandbox(reader: Reader, row: SandboxRow) -> Document:
         Name=spec.name,
         Id=spec.id,
         Created=spec.created,
+        State=state,
         SandboxKey=spec.key or "default",
         Adopted=spec.adopted,
         Hostname=spec.hostname,

@@ -19,6 +19,7 @@ from pycnm.errors import (
     AddressInUseError,
     AlreadyExistsError,
     InvalidArgumentError,
+    NotFoundError,
     NotSupportedError,
 )
 from pycnm.ipam.base import ENDPOINT_NAME
@@ -149,13 +150,28 @@ def _sysctl_key(key: str, item: str) -> str:
     return "/".join([*parts[:3], "IFNAME", parts[4]])
 
 
+def refuse_down(sandbox: SandboxRow) -> None:
+    """Raise if a sandbox went with the host, and wasn't started again.
+
+    Raises:
+        NotFoundError: it did.
+    """
+    if sandbox.down:
+        raise NotFoundError(
+            f"the namespace of sandbox {sandbox.spec.name} went when its host came up anew; "
+            f"`cnm sandbox start {sandbox.spec.name}` makes it again"
+        )
+
+
 def refuse_mismatch(reader: Reader, network: NetworkRow, sandbox: SandboxRow) -> None:
     """Raise if this sandbox can't be on this network.
 
     Raises:
+        NotFoundError: it is down.
         NotSupportedError: host and none mix with nothing.
         AlreadyExistsError: it is on the network already.
     """
+    refuse_down(sandbox)
     name, box = network.spec.name, sandbox.spec.name
     if network.spec.driver == "host" and not sandbox.spec.is_host:
         raise NotSupportedError(

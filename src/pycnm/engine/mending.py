@@ -103,5 +103,5 @@ def _plan(engine: Engine, decision: Decision, owner: str) -> Plan:
                 return plan_endpoint(engine, tx, net, end)
     for sandbox in records.sandboxes(tx):
         if sandbox.spec.id == owner:
-            return plan_sandbox(sandbox.spec, engine.kernel.features)
+            return Plan() if sandbox.down else plan_sandbox(sandbox.spec, engine.kernel.features)
     return Plan()

@@ -277,7 +277,7 @@ def delete(engine: Engine, reference: str, *, force: bool = False) -> None:
         number = records.network(reader, reference).number
     while True:
         with engine.reading() as reader:
-            boxes = sandboxes_of(records.endpoints_of_network(reader, number)) if force else set()
+            boxes = sandboxes_of(records.endpoints_of_network(reader, number))
         with contextlib.suppress(Joined):
             _delete(engine, number, boxes, force=force)
             return
@@ -300,7 +300,7 @@ def _delete(engine: Engine, number: int, boxes: set[int], *, force: bool) -> Non
         row = records.network_by_number(decision.tx, number)
         refuse_predefined(row.spec, "removed")
         endpoints = records.endpoints_of_network(decision.tx, number)
-        busy = [endpoint for endpoint in endpoints if not endpoint.spec.kept]
+        busy = [each for each in endpoints if not records.waits(decision.tx, each)]
         if busy and not force:
             raise InUseError(
                 f"error while removing network: {active(row.spec.name, busy)}; "

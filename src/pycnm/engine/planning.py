@@ -19,7 +19,7 @@ def plan_network(engine: Engine, decision: Decision, row: NetworkRow) -> Plan:
 def plan_endpoint(engine: Engine, reader: Reader, row: NetworkRow, endpoint: EndpointRow) -> Plan:
     """What the kernel is to hold for an endpoint of a network, its ports included."""
     box = None if endpoint.sandbox is None else records.sandbox_row(reader, endpoint.sandbox)
-    if box is None:
+    if box is None or box.down:
         return Plan()
     driver = engine.driver(row.spec)
     plan = driver.plan_endpoint(row.spec, endpoint.spec, box.spec, engine.kernel.features)

@@ -22,13 +22,15 @@ from pycnm.store.locks import Lock
 _RULES, _FORWARDING4, _FORWARDING6 = "host:rules", "host:forwarding4", "host:forwarding6"
 OWNERS = (_RULES, _FORWARDING4, _FORWARDING6)
 _SWITCHES = {_FORWARDING4: hosting.ALL4, _FORWARDING6: hosting.ALL6}
+# By sandboxes that are up: the kernel holds nothing for the others.
 _LOOPBACK = (
-    "SELECT EXISTS (SELECT 1 FROM ports WHERE network = ? AND leaving IS NULL "
-    "AND (address = '0.0.0.0' OR address LIKE '127.%'))"
+    "SELECT EXISTS (SELECT 1 FROM ports p JOIN endpoints e ON e.number = p.endpoint "
+    "JOIN sandboxes s ON s.number = e.sandbox WHERE p.network = ? AND p.leaving IS NULL "
+    "AND NOT s.down AND (p.address = '0.0.0.0' OR p.address LIKE '127.%'))"
 )
 _ENDPOINTS = (
-    "SELECT EXISTS (SELECT 1 FROM endpoints "
-    "WHERE network = ? AND sandbox IS NOT NULL AND leaving IS NULL)"
+    "SELECT EXISTS (SELECT 1 FROM endpoints e JOIN sandboxes s ON s.number = e.sandbox "
+    "WHERE e.network = ? AND e.leaving IS NULL AND NOT s.down)"
 )
 
 

@@ -83,11 +83,16 @@ class NetworkRow(NamedTuple):
 
 
 class SandboxRow(NamedTuple):
-    """A sandbox; `used` once a process was started in it with its own files."""
+    """A sandbox; `used` once a process was started in it with its own files.
+
+    One that is `down` went with an earlier life of the host: what is recorded of
+    it is kept, but the kernel holds nothing for it.
+    """
 
     number: int
     spec: SandboxSpec
-    used: bool
+    used: bool = False
+    down: bool = False
 
 
 class EndpointRow(NamedTuple):
@@ -140,7 +145,9 @@ def network(reader: Reader, reference: object) -> NetworkRow:
 def sandbox(reader: Reader, reference: object) -> SandboxRow:
     """The sandbox that a name, id or id prefix means."""
     row = lookup(reader, "sandboxes", "sandbox", reference)
-    return SandboxRow(row[0], read(SandboxSpec, "sandboxes", row), used=False)
+    spec = read(SandboxSpec, "sandboxes", row)
+    (down,) = reader.execute("SELECT down FROM sandboxes WHERE number = ?", row[:1]).fetchone()
+    return SandboxRow(row[0], spec, down=bool(down))
 
 
 class Abandoned(Exception):  # noqa: N818 - not an error: recover, and look again
@@ -201,8 +208,8 @@ def sandbox_by_number(reader: Reader, number: int) -> SandboxRow:
         NotFoundError: it is gone.
         Abandoned: its maker died over it.
     """
-    row = _current(reader, "sandboxes", f"{_COLUMNS}, used", "sandbox", number)
-    return SandboxRow(number, read(SandboxSpec, "sandboxes", row), bool(row[-1]))
+    row = _current(reader, "sandboxes", f"{_COLUMNS}, used, down", "sandbox", number)
+    return _sandbox_row(number, read(SandboxSpec, "sandboxes", row), row)
 
 
 def network_by_number(reader: Reader, number: int) -> NetworkRow:
@@ -219,10 +226,15 @@ def network_by_number(reader: Reader, number: int) -> NetworkRow:
 def sandbox_row(reader: Reader, number: int) -> SandboxRow | None:
     """The sandbox of a row, pending or not; None if it is gone."""
     row = reader.execute(
-        f"SELECT {_COLUMNS}, used FROM sandboxes WHERE number = ?",  # noqa: S608
+        f"SELECT {_COLUMNS}, used, down FROM sandboxes WHERE number = ?",  # noqa: S608
         (number,),
     ).fetchone()
-    return SandboxRow(number, read(SandboxSpec, "sandboxes", row), bool(row[-1])) if row else None
+    return _sandbox_row(number, read(SandboxSpec, "sandboxes", row), row) if row else None
+
+
+def _sandbox_row(number: int, spec: SandboxSpec, row: tuple[Any, ...]) -> SandboxRow:
+    used, down = row[-2:]
+    return SandboxRow(number, spec, bool(used), bool(down))
 
 
 def block(subnet: IPNetwork) -> tuple[int, bytes, bytes]:
@@ -288,11 +300,11 @@ def networks(reader: Reader) -> list[NetworkRow]:
 def sandboxes(reader: Reader) -> list[SandboxRow]:
     """All sandboxes, as they were made."""
     rows = reader.execute(
-        f"SELECT {_COLUMNS}, used FROM sandboxes "  # noqa: S608
+        f"SELECT {_COLUMNS}, used, down FROM sandboxes "  # noqa: S608
         "WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
     ).fetchall()
     found = readable(reader, SandboxSpec, "sandboxes", rows)
-    return [SandboxRow(row[0], spec, bool(row[-1])) for spec, row in found]
+    return [_sandbox_row(row[0], spec, row) for spec, row in found]
 
 
 def _endpoint_rows(reader: Reader, condition: str, value: object) -> list[tuple[Any, ...]]:
@@ -335,6 +347,14 @@ def endpoint_named(reader: Reader, network_number: int, name: str) -> EndpointRo
     for row in _endpoints(reader, f"network = {int(network_number)} AND name = ?", name):
         return row
     return None
+
+
+def waits(reader: Reader, row: EndpointRow) -> bool:
+    """Whether an endpoint only waits for its sandbox, which went with the host."""
+    if row.sandbox is None:
+        return row.spec.kept
+    box = sandbox_row(reader, row.sandbox)
+    return box is not None and box.down
 
 
 def bindings(reader: Reader, endpoint_number: int) -> list[PortBinding]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import attrs
-
 from pycnm.engine import drift, journal, quarantine, records, telling
 from pycnm.engine.engine import Engine
 from pycnm.engine.realising import OWNERS, adapt_forwarding
+from pycnm.engine.records import SandboxRow
 from pycnm.errors import CleanupError, InUseError, StoreError
 from pycnm.kernel import netns
-from pycnm.spec.objects import EndpointSpec
 from pycnm.store.locks import Lock
 
 _INCARNATION = "incarnation"
@@ -69,37 +67,19 @@ def _living(known: str, present: str) -> str | None:
 
 
 def _reboot(engine: Engine) -> list[str]:
-    """The host came up anew: networks are made again, sandboxes are gone.
+    """The host came up anew: networks are made again, sandboxes are down until they are started.
 
-    Addresses stay with the endpoints' names: the next sandbox that is connected
-    under such a name has them again.
+    What they had is kept for them: names, addresses, and among networks of ours ports.
     """
     quarantine.sweep(engine.db)
     with engine.locks.hold([Lock.recovery(), Lock.host(exclusive=True)]):
         with engine.db.write(durable=True) as tx:
             _settle_all(engine, tx)
-            _tell_the_end(tx)
-            tx.execute("DELETE FROM ports")
-            rows = tx.execute("SELECT number, id, spec FROM endpoints").fetchall()
-            for number, identity, text in rows:
-                spec = attrs.evolve(
-                    EndpointSpec.from_json(text),
-                    sandbox="",
-                    interface="",
-                    host_interface="",
-                    kept=True,
-                )
-                tx.execute("DELETE FROM operations WHERE owner = ?", (identity,))
-                tx.execute(
-                    "UPDATE endpoints SET sandbox = NULL, interface = '', host_interface = '', "
-                    "spec = ? WHERE number = ?",
-                    (spec.to_json(), number),
-                )
-            for number, identity in tx.execute("SELECT number, id FROM sandboxes").fetchall():
-                tx.execute(
-                    "DELETE FROM operations WHERE owner IN (?, ?)", (identity, f"routes:{number}")
-                )
-            tx.execute("DELETE FROM sandboxes")
+            for box in records.sandboxes(tx):
+                # One that is the host is there again when the host is.
+                if not box.spec.is_host and not box.down:
+                    _put_down(tx, box)
+            tx.execute("UPDATE sandboxes SET used = 0")
             _forget_defaults(tx)
         shutil.rmtree(engine.state_dir / "sandboxes", ignore_errors=True)
         return _again(engine)
@@ -113,13 +93,15 @@ def _settle_all(engine: Engine, tx: records.Reader) -> None:
         engine.settle(tx, change, done=bool(forward))
 
 
-def _tell_the_end(tx: records.Reader) -> None:
-    """Publish that the sandboxes went with the host."""
-    for box in records.sandboxes(tx):
-        for row in records.endpoints_of_sandbox(tx, box.number):
-            bindings = records.bindings(tx, row.number)
-            journal.publish(tx, telling.disconnected(tx, row, bindings))
-        journal.publish(tx, [telling.sandbox("destroy", box.spec)])
+def _put_down(tx: records.Reader, box: SandboxRow) -> None:
+    """Record, and publish, that a sandbox went with the host."""
+    owners = [box.spec.id, f"routes:{box.number}"]
+    for row in records.endpoints_of_sandbox(tx, box.number):
+        owners.append(row.spec.id)
+        journal.publish(tx, telling.disconnected(tx, row, records.bindings(tx, row.number)))
+    tx.executemany("DELETE FROM operations WHERE owner = ?", [(owner,) for owner in owners])
+    tx.execute("UPDATE sandboxes SET down = 1 WHERE number = ?", (box.number,))
+    journal.publish(tx, [telling.sandbox("die", box.spec)])
 
 
 def _forget_defaults(tx: records.Reader) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+from collections.abc import Callable
+from functools import partial
 
 import attrs
 
 from pycnm.engine import records, telling
-from pycnm.engine.attaching import retire
+from pycnm.engine.attaching import reroute, retire
 from pycnm.engine.decision import SANDBOXES, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.networks import now
+from pycnm.engine.planning import plan_endpoint
 from pycnm.engine.realising import Escalate, adjust, use_of
-from pycnm.engine.records import SandboxRow
+from pycnm.engine.records import EndpointRow, SandboxRow
 from pycnm.errors import AlreadyExistsError, InUseError, InvalidArgumentError, NotFoundError
 from pycnm.kernel import netns
 from pycnm.plan.host import HostFacts
 from pycnm.plan.links import Directory, Namespace, Sysctl, Up
-from pycnm.plan.operation import HOST, Features, Operation, Plan
+from pycnm.plan.operation import Features, Operation, Plan
 from pycnm.spec.names import new_id
 from pycnm.spec.objects import SandboxSpec
 from pycnm.store.locks import Lock
@@ -79,7 +83,7 @@ def create(engine: Engine, spec: SandboxSpec, *, own_machine: bool) -> SandboxRo
         number = decision.insert_sandbox(spec)
         decision.add(spec.id, plan_sandbox(spec, engine.kernel.features))
         decision.events.append(telling.sandbox("create", spec))
-        return SandboxRow(number, spec, used=False)
+        return SandboxRow(number, spec)
 
     return engine.carry_out("create sandbox", [], decide)
 
@@ -95,9 +99,13 @@ def _refuse_host(engine: Engine, spec: SandboxSpec) -> None:
 
 def _refuse_taken(reader: sqlite3.Connection, spec: SandboxSpec) -> None:
     if records.taken(reader, "sandboxes", spec.name):
-        raise AlreadyExistsError(
-            f"sandbox with name {spec.name} already exists; choose another name, or use that one"
-        )
+        advice = "choose another name, or use that one"
+        if records.sandbox(reader, spec.name).down:
+            advice = (
+                f"it is down: `cnm sandbox start {spec.name}` makes it again, with its addresses, "
+                f"and `cnm sandbox rm {spec.name}` gives them back"
+            )
+        raise AlreadyExistsError(f"sandbox with name {spec.name} already exists; {advice}")
     row = reader.execute(
         "SELECT name FROM sandboxes WHERE key = ? AND key <> ''", (spec.key,)
     ).fetchone()
@@ -108,6 +116,84 @@ def _refuse_taken(reader: sqlite3.Connection, spec: SandboxSpec) -> None:
             f"{spec.key} is taken by a namespace that pycnm didn't make; adopt it with "
             f"netns={spec.name!r}, or choose another name"
         )
+
+
+def state(engine: Engine, row: SandboxRow) -> str:
+    """`up`, or `down` if it has no namespace."""
+    if row.down:
+        return "down"
+    gone = not row.spec.is_host and engine.kernel.check([Namespace(row.spec.key)])
+    return "down" if gone else "up"
+
+
+def start(engine: Engine, reference: str) -> bool:
+    """Make a sandbox again that is down, as it was; False if it isn't recorded as down.
+
+    Raises:
+        NotFoundError: the namespace that it was made of is gone.
+        AlreadyExistsError: somebody else's namespace has its name.
+        PortInUseError: a port of the host that leads to it is taken.
+        KernelError: the kernel refused; it is down, as before.
+    """
+    while True:
+        with engine.reading() as reader:
+            row = records.sandbox(reader, reference)
+            networks = {each.network for each in records.endpoints_of_sandbox(reader, row.number)}
+        if not row.down:
+            return False
+        if row.spec.adopted and not row.spec.is_host:
+            refuse_gone(row.spec)
+            _refuse_host(engine, row.spec)
+        elif not row.spec.is_host and netns.is_namespace(row.spec.key):
+            raise AlreadyExistsError(
+                f"{row.spec.key} is taken by a namespace that pycnm didn't make; remove it, then "
+                f"`cnm sandbox start {row.spec.name}`"
+            )
+        with contextlib.suppress(_Moved):
+            _start(engine, row.number, networks)
+            return True
+
+
+def refuse_gone(spec: SandboxSpec) -> None:
+    """Raise if the namespace that a sandbox was made of isn't there.
+
+    Raises:
+        NotFoundError: it isn't, or another one may be in its place.
+    """
+    if spec.key.startswith("/proc/"):
+        raise NotFoundError(
+            f"sandbox {spec.name} was made of the namespace of a process, {spec.key}, which is "
+            f"gone; `cnm sandbox rm {spec.name}`, and make it of another one"
+        )
+    if not netns.is_namespace(spec.key):
+        raise NotFoundError(
+            f"the namespace {spec.key} that sandbox {spec.name} was made of is gone; make it "
+            f"again (ip-netns(8)), then `cnm sandbox start {spec.name}`"
+        )
+
+
+def _start(engine: Engine, number: int, networks: set[int]) -> None:
+    def decide(facts: HostFacts | None, decision: Decision) -> None:
+        tx = decision.tx
+        box = records.sandbox_by_number(tx, number)
+        endpoints = _endpoints_on(decision, number, networks)
+        if not box.down:
+            # Somebody else has started it meanwhile.
+            return
+        rows = {net: records.network_by_number(tx, net) for net in networks}
+        before = {net: use_of(decision, net) for net in networks}
+        decision.update(SANDBOXES, number, down=0)
+        for net, row in rows.items():
+            adjust(engine, decision, row, before[net], facts)
+        decision.add(box.spec.id, plan_sandbox(box.spec, engine.kernel.features))
+        decision.events.append(telling.sandbox("start", box.spec))
+        for end in endpoints:
+            decision.add(end.spec.id, plan_endpoint(engine, tx, rows[end.network], end))
+            bindings = records.bindings(tx, end.number)
+            decision.events += telling.connected(tx, end.spec, end.network, number, bindings)
+        reroute(decision, number)
+
+    _attempt(engine, "start sandbox", number, networks, decide)
 
 
 def delete(engine: Engine, reference: str, *, force: bool = True) -> None:
@@ -132,15 +218,9 @@ class _Moved(Exception):  # noqa: N818 - look again
 
 
 def _delete(engine: Engine, number: int, networks: set[int], *, force: bool) -> None:
-    shared = [Lock.network(net, exclusive=False) for net in networks]
-    whole = [Lock.network(net, exclusive=True) for net in networks] + [Lock.host(exclusive=True)]
-    facts: HostFacts | None = None
-
-    def decide(decision: Decision) -> None:
+    def decide(facts: HostFacts | None, decision: Decision) -> None:
         box = records.sandbox_by_number(decision.tx, number)
-        endpoints = records.endpoints_of_sandbox(decision.tx, number)
-        if not {row.network for row in endpoints} <= networks:
-            raise _Moved
+        endpoints = _endpoints_on(decision, number, networks)
         if endpoints and not force:
             names = ", ".join(row.spec.name for row in endpoints)
             raise InUseError(f"sandbox {box.spec.name} has endpoints ({names}); disconnect them")
@@ -158,10 +238,34 @@ def _delete(engine: Engine, number: int, networks: set[int], *, force: bool) -> 
         decision.leave(SANDBOXES, number)
         decision.events.append(telling.sandbox("destroy", box.spec))
 
+    _attempt(engine, "delete sandbox", number, networks, decide, forward=True)
+
+
+def _endpoints_on(decision: Decision, number: int, networks: set[int]) -> list[EndpointRow]:
+    """The endpoints of a sandbox, if they are on these networks only; the others aren't locked."""
+    endpoints = records.endpoints_of_sandbox(decision.tx, number)
+    if not {row.network for row in endpoints} <= networks:
+        raise _Moved
+    return endpoints
+
+
+def _attempt(
+    engine: Engine,
+    verb: str,
+    number: int,
+    networks: set[int],
+    decide: Callable[[HostFacts | None, Decision], None],
+    *,
+    forward: bool = False,
+) -> None:
+    """Carry out a change to a sandbox with its endpoints under as few locks as it needs."""
+    shared = [Lock.network(net, exclusive=False) for net in networks]
+    whole = [Lock.network(net, exclusive=True) for net in networks] + [Lock.host(exclusive=True)]
+    facts: HostFacts | None = None
     while True:
         locks = [*(shared if facts is None else whole), Lock.sandbox(number)]
         try:
-            engine.carry_out("delete sandbox", locks, decide, forward=True)
+            engine.carry_out(verb, locks, partial(decide, facts), forward=forward)
         except Escalate:
             facts = engine.kernel.facts()
         else:
@@ -172,16 +276,3 @@ def mark_used(engine: Engine, sandbox_id: str) -> None:
     """Note that a process was started in it with its own hosts file."""
     with engine.db.write() as tx:
         tx.execute("UPDATE sandboxes SET used = 1 WHERE id = ? AND used = 0", (sandbox_id,))
-
-
-def namespace_of(engine: Engine, sandbox_id: str) -> str:
-    """The path of a sandbox's namespace; `HOST` for the host's own.
-
-    Raises:
-        NotFoundError: the sandbox is gone.
-    """
-    with engine.reading() as reader:
-        spec = records.sandbox(reader, sandbox_id).spec
-    if not spec.key and not spec.is_host:
-        raise NotFoundError(f"sandbox {spec.name} has no namespace; delete it and make it again")
-    return spec.key or HOST

@@ -22,7 +22,7 @@ IPAMs: TypeAlias = Callable[[str, Transaction], IPAM]
 _PENDING = ("operations", "ports", "endpoints", "sandboxes", "networks")
 _RESTORED = {
     "networks": {"name", "spec", "needs", "driver", "device"},
-    "sandboxes": {"name", "spec", "used"},
+    "sandboxes": {"name", "spec", "used", "down"},
     "endpoints": {"name", "spec", "sandbox", "interface", "host_interface", "mac"},
 }
 

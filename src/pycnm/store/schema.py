@@ -165,3 +165,8 @@ CREATE TABLE quarantine (
     content TEXT NOT NULL
 ) STRICT;
 """
+
+DOWN = """
+-- Its namespace went with the host; its endpoints, addresses and ports are kept for it.
+ALTER TABLE sandboxes ADD COLUMN down INTEGER NOT NULL DEFAULT 0;
+"""
