@@ -258,7 +258,8 @@ def test_a_better_root_bridge(a, boxes, host, net, disarm, tally):
     host.batch(f"link set {bridge} type bridge stp_state 1")
     root = bytes(2) + frames.mac("02:00:00:00:00:01")
     words = struct.pack("!HBBB", 0, 0, 0, 0) + root + bytes(4) + root
-    words += struct.pack("!HHHHH", 0x8001, 0, 20 << 8, 2 << 8, 15 << 8)
+    # A bridge has the times of its root, and keeps them: 20 s, 2 s, and no delay, as ours.
+    words += struct.pack("!HHHHH", 0x8001, 0, 20 << 8, 2 << 8, 0)
     body = bytes([0x42, 0x42, 3]) + words
     frame = frames.frame(a.link("eth0")["address"], "01:80:c2:00:00:00", len(body), body)
 
