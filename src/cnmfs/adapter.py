@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from cnmfs.files import WRITES
 from cnmfs.filesystem import Filesystem
 from cnmfs.reasons import Caller
+from cnmfs.sizes import Sizes
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,6 +79,21 @@ def _call(method: Callable[Concatenate[Adapter, P], R]) -> Callable[Concatenate[
     return guarded
 
 
+class _Bell:
+    """A poll handle of libfuse's."""
+
+    def __init__(self, library: Any, handle: int) -> None:
+        self._library = library
+        self._handle = ctypes.c_void_p(handle)
+
+    def ring(self) -> None:
+        self._library.fuse_notify_poll(self._handle)
+        self.drop()
+
+    def drop(self) -> None:
+        self._library.fuse_pollhandle_destroy(self._handle)
+
+
 class Adapter:
     """The operations that the binding calls.
 
@@ -92,6 +109,9 @@ class Adapter:
         self._fs = filesystem
         self._module = module
         self._ready = ready
+        self._library = module._libfuse  # noqa: SLF001 - it has no other name
+        self._sizes = Sizes(lambda: int(module.fuse_get_context()[2]), filesystem.close)
+        self._quiet = hasattr(module.fuse_file_info, "noflush")
         # Without handles: mfusepy keeps those of truncate and others for itself.
         self.flag_nullpath_ok = self.flag_nopath = module.__name__ != "mfusepy"
 
@@ -109,12 +129,13 @@ class Adapter:
         pass
 
     @_call
-    def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
-        status = self._fs.status(path or "", handle or 0)
+    def getattr(self, path: str | None, info: Any = None) -> dict[str, int]:
+        status = self._fs.status(path or "", info.fh if info else 0)
         moment = status.changed
+        size = self._sizes.told(path or "", status.size)
         return {
             "st_mode": status.mode,
-            "st_size": status.size,
+            "st_size": size,
             "st_nlink": status.links,
             "st_uid": 0,
             "st_gid": status.gid,
@@ -140,32 +161,54 @@ class Adapter:
         return self._fs.target(path)
 
     @_call
-    def open(self, path: str, flags: int) -> int:
-        return self._fs.open(path, flags)
+    def open(self, path: str, info: Any) -> int:
+        flags = info.flags
+        info.fh = self._opened(path, flags)
+        if not flags & WRITES and self._quiet:
+            # There is nothing to be told of when it is closed: a request less.
+            info.noflush = 1
+        return 0
+
+    def _opened(self, path: str, flags: int) -> int:
+        waiting = self._sizes.waiting(path, flags)
+        if waiting is not None:
+            return waiting
+        handle = self._fs.open(path, flags)
+        if flags & (WRITES | os.O_TRUNC):
+            self._sizes.forget(path)
+        else:
+            self._sizes.require(path, flags, handle, self._fs.length(handle))
+        return handle
 
     @_call
-    def create(self, path: str, mode: int, _info: object = None) -> int:
-        return self._fs.create(path, os.O_WRONLY, mode)
+    def create(self, path: str, mode: int, info: Any) -> int:
+        info.fh = self._fs.create(path, info.flags, mode)
+        return 0
 
     @_call
-    def read(self, _path: str | None, size: int, offset: int, handle: int) -> bytes:
-        return self._fs.read(handle, size, offset)
+    def read(self, _path: str | None, size: int, offset: int, info: Any) -> bytes:
+        return self._fs.read(info.fh, size, offset)
 
     @_call
-    def write(self, _path: str | None, data: bytes, offset: int, handle: int) -> int:
-        return self._fs.write(handle, data, offset)
+    def write(self, _path: str | None, data: bytes, offset: int, info: Any) -> int:
+        return self._fs.write(info.fh, data, offset)
 
     @_call
-    def truncate(self, path: str | None, length: int, handle: int | None = None) -> None:
-        self._fs.truncate(path or "", length, handle or 0)
+    def truncate(self, path: str | None, length: int, info: Any = None) -> None:
+        self._fs.truncate(path or "", length, info.fh if info else 0)
 
     @_call
-    def flush(self, _path: str | None, handle: int) -> None:
-        self._fs.flush(handle)
+    def flush(self, _path: str | None, info: Any) -> None:
+        self._fs.flush(info.fh)
 
     @_call
-    def release(self, _path: str | None, handle: int) -> None:
-        self._fs.close(handle)
+    def release(self, _path: str | None, info: Any) -> None:
+        self._fs.close(info.fh)
+
+    @_call
+    def poll(self, _path: str | None, info: Any, waiting: int | None, events: Any) -> None:
+        bell = None if waiting is None else _Bell(self._library, waiting)
+        events[0] = self._fs.poll(info.fh, bell)
 
     @_call
     def mkdir(self, path: str, _mode: int) -> None:
@@ -205,19 +248,27 @@ class Adapter:
 
     @_call
     def utimens(self, path: str, _times: object = None) -> None:
-        # touch(1) is harmless: there is no time here that anybody could set.
-        self._fs.status(path)
+        self._fs.touch(path)
+
+    @_call
+    def access(self, path: str, wanted: int) -> None:
+        self._fs.access(path, wanted)
 
     @_call
     def statfs(self, _path: str) -> dict[str, int]:
         return {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": 255}
 
 
+def interrupted(module: Any) -> bool:
+    """Whether a signal has come for the process whose call the calling thread serves."""
+    return bool(module._libfuse.fuse_interrupted())  # noqa: SLF001 - it has no other name
+
+
 def caller(module: Any) -> Caller:
     """Who made the call that is being served: the user, and the session of their shell."""
-    uid, _, pid = module.fuse_get_context()
+    uid, gid, pid = module.fuse_get_context()
     try:
         session = os.getsid(pid) if pid else 0
     except ProcessLookupError:
         session = 0
-    return Caller(uid, session, pid)
+    return Caller(uid, session, pid, gid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
@@ -26,6 +27,7 @@ class Attribute(Generic[T]):
         store: takes what is written; None if it can't be written.
         add: takes what is appended (`>>`); None if it is as if written.
         whole: it takes a document, not a value.
+        live: it tells of more than what is recorded.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Attribute(Generic[T]):
     store: Callable[[T, str], object] | None = attrs.field(default=None, kw_only=True)
     add: Callable[[T, str], object] | None = attrs.field(default=None, kw_only=True)
     whole: bool = attrs.field(default=False, kw_only=True)
+    live: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def mode(self) -> int:
@@ -46,6 +49,7 @@ class Attribute(Generic[T]):
         return File(
             mode=self.mode,
             changed=changed,
+            live=self.live,
             read=None if show is None else lambda: show(thing),
             write=None if store is None else lambda text: _ignored(store(thing, text)),
             add=None if add is None else lambda text: _ignored(add(thing, text)),
@@ -96,27 +100,45 @@ def told(shown: str) -> list[Attribute[O]]:
             "check",
             "How the kernel differs from that, a sentence a line; empty when all is well.",
             lambda thing: values.lines(thing.check()),
+            live=True,
         ),
     ]
 
 
 def directory(
-    attributes: Mapping[str, Attribute[T]], thing: T, more: Mapping[str, Node], hint: str
+    attributes: Mapping[str, Attribute[T]],
+    thing: T,
+    more: Mapping[str, Node],
+    hint: str,
+    created: str,
 ) -> Directory:
     """The directory of an object: a file for each attribute, and what else is in it.
 
     Args:
         hint: what to do instead of removing what is in it.
+        created: when it was made (RFC 3339).
     """
-    nodes: dict[str, Node] = {
-        **{name: attribute.file(thing) for name, attribute in attributes.items()},
-        **more,
-    }
+    names = [*attributes, *more]
+    changed = moment(created)
+
+    def look(name: str) -> Node | None:
+        attribute = attributes.get(name)
+        return more.get(name) if attribute is None else attribute.file(thing, changed)
 
     def no_file(name: str) -> File:
-        raise refuse(errno.EPERM, f"there is no file {name} here; there are {', '.join(nodes)}")
+        raise refuse(errno.EPERM, f"there is no file {name} here; there are {', '.join(names)}")
 
-    return Directory(mode=0o755, names=lambda: nodes, look=nodes.get, create=no_file, hint=hint)
+    return Directory(
+        mode=0o755, changed=changed, names=lambda: names, look=look, create=no_file, hint=hint
+    )
+
+
+def moment(created: str) -> int:
+    """A moment of RFC 3339, in nanoseconds since 1970; 0 if it is none."""
+    try:
+        return int(datetime.fromisoformat(created).timestamp() * 10**9)
+    except ValueError:
+        return 0
 
 
 def table(attributes: Iterable[Attribute[T]]) -> dict[str, Attribute[T]]:

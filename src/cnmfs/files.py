@@ -4,61 +4,105 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Protocol
+from collections.abc import Callable
+from typing import ClassVar
 
-from cnmfs.tree import File, Stream, refuse
+from cnmfs.tree import File, Handle, Special, refuse
 
-_WRITES = os.O_WRONLY | os.O_RDWR
-
-
-class Handle(Protocol):
-    """An open file."""
-
-    def read(self, size: int, offset: int) -> bytes:
-        """What it says, from `offset` on."""
-
-    def write(self, data: bytes, offset: int) -> int:
-        """Take what is written; how much of it."""
-
-    def truncate(self) -> None:
-        """What is written from now on replaces everything."""
-
-    @property
-    def written(self) -> int:
-        """How many bytes were written."""
-
-    def settle(self) -> None:
-        """What has been done so far is all there is, as far as one can tell."""
-
-    @property
-    def unsettled(self) -> bool:
-        """Something is still to come of it, if nothing more is written."""
+WRITES = os.O_WRONLY | os.O_RDWR
 
 
-def opened(node: File | Stream, flags: int, *, new: bool = False) -> Handle:
+def opened(
+    node: File | Special, flags: int, content: Callable[[File], bytes], *, new: bool = False
+) -> Handle:
     """A handle on a node.
 
     Args:
         flags: as of open(2).
+        content: makes what a file says.
         new: it has just been created, and has no content yet.
 
     Raises:
         OSError: EACCES, it can't be read or written.
     """
-    writes = bool(flags & _WRITES)
+    if isinstance(node, Special):
+        return node.opened(flags)
+    writes = bool(flags & WRITES)
     reads = not flags & os.O_WRONLY
-    if isinstance(node, Stream):
-        if writes:
-            raise refuse(errno.EACCES, "this file can only be read")
-        return _Follower(node)
     if writes and node.write is None:
         raise refuse(errno.EACCES, "this file can only be read")
     if reads and node.read is None:
         raise refuse(errno.EACCES, "this file can only be written")
-    content = b""
-    if reads and node.read is not None and not new and not flags & os.O_TRUNC:
-        content = node.read().encode()
-    return _Value(node, content, flags)
+    text = b""
+    if reads and not new and not flags & os.O_TRUNC:
+        text = content(node)
+    return _Value(node, text, flags) if writes else Snapshot(text)
+
+
+class ReadOnly:
+    """A handle that can't be written."""
+
+    endless: ClassVar[bool] = False
+    written = 0
+    unsettled = False
+
+    def length(self) -> int | None:
+        """It isn't known."""
+        return None
+
+    def write(self, data: bytes, offset: int) -> int:
+        """Refuse it."""
+        del data, offset
+        raise refuse(errno.EACCES, "this file can only be read")
+
+    def truncate(self) -> None:
+        """Cut nothing: it isn't written through this one."""
+
+    def settle(self) -> None:
+        """There is nothing to come."""
+
+    def news(self, now: Callable[[], bytes]) -> bool:
+        """There is none."""
+        del now
+        return False
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class Snapshot(ReadOnly):
+    """A file as it was when it was opened."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def read(self, size: int, offset: int) -> bytes:
+        """What it said then, from `offset` on."""
+        return self.content[offset : offset + size]
+
+    def length(self) -> int | None:
+        """How much it said then."""
+        return len(self.content)
+
+    def news(self, now: Callable[[], bytes]) -> bool:
+        """Whether it says something else by now."""
+        return now() != self.content
+
+
+class Touch(ReadOnly):
+    """A write of cnmfs itself, that has the kernel tell who watches the file (inotify(7))."""
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Nothing."""
+        del size, offset
+        return b""
+
+    def write(self, data: bytes, offset: int) -> int:
+        """Take it, to no effect."""
+        del offset
+        return len(data)
 
 
 class _Value:
@@ -69,10 +113,11 @@ class _Value:
     kept until there is more, and refused if there never is.
     """
 
+    endless: ClassVar[bool] = False
+
     def __init__(self, node: File, content: bytes, flags: int) -> None:
         self._node = node
         self._content = content
-        self._writes = bool(flags & _WRITES)
         self._appends = bool(flags & os.O_APPEND)
         self._written = b""
         self._truncated = bool(flags & os.O_TRUNC)
@@ -81,6 +126,9 @@ class _Value:
 
     def read(self, size: int, offset: int) -> bytes:
         return self._content[offset : offset + size]
+
+    def length(self) -> int | None:
+        return len(self._content)
 
     def write(self, data: bytes, offset: int) -> int:
         node = self._node
@@ -105,9 +153,8 @@ class _Value:
         return len(data)
 
     def truncate(self) -> None:
-        if self._writes:
-            self._truncated, self._written, self._content = True, b"", b""
-            self._waits = False
+        self._truncated, self._written, self._content = True, b"", b""
+        self._waits = False
 
     @property
     def written(self) -> int:
@@ -132,6 +179,12 @@ class _Value:
             self._tried = True
             self._node.write("")
 
+    def news(self, now: Callable[[], bytes]) -> bool:
+        return now() != self._content
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
 
 _PAGE = 4096
 
@@ -144,31 +197,3 @@ def _text(data: bytes) -> str:
     if "\0" in text:
         raise refuse(errno.EINVAL, "text is taken here, in UTF-8 and without NUL bytes")
     return text
-
-
-class _Follower:
-    """A reader of a stream."""
-
-    def __init__(self, node: Stream) -> None:
-        self._following = node.follow()
-
-    def read(self, size: int, offset: int) -> bytes:
-        return self._following.read(size, offset)
-
-    def write(self, data: bytes, offset: int) -> int:
-        del data, offset
-        raise refuse(errno.EACCES, "this file can only be read")
-
-    def truncate(self) -> None:
-        """It isn't written through this one."""
-
-    @property
-    def written(self) -> int:
-        return 0
-
-    @property
-    def unsettled(self) -> bool:
-        return False
-
-    def settle(self) -> None:
-        self._following.close()

@@ -9,42 +9,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-import logging
 import os
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple, TypeVar
 
-from cnmfs.files import Handle, opened
-from cnmfs.reasons import Caller, Reasons, object_of
+from cnmfs.calls import Calls
+from cnmfs.files import WRITES, Snapshot, Touch, opened
+from cnmfs.handles import Handles, Open, has_open, is_ours
+from cnmfs.looking import NAME_MAX, Found, Looking, Status
+from cnmfs.patience import Patience
+from cnmfs.polling import Bell
+from cnmfs.reasons import Caller, Reasons
+from cnmfs.removals import Removals
+from cnmfs.rights import READ, WRITE, Rights, wanted
 from cnmfs.scratch import Scratch
-from cnmfs.tree import Directory, File, Link, Node, Stream, refuse, walk
+from cnmfs.tree import Directory, File, Link, Node, Special, refuse
 from pycnm import CNMError
-
-T = TypeVar("T")
-NAME_MAX = 255
-_INTENT = 2.0
-"""Seconds between two removals of one `rm -r`, at most."""
-_log = logging.getLogger("cnmfs")
-
-
-class Status(NamedTuple):
-    """What stat(2) says of a node; times in nanoseconds since 1970."""
-
-    mode: int
-    size: int
-    links: int
-    gid: int
-    changed: int
-
-
-class _Open(NamedTuple):
-    path: str
-    node: Node
-    handle: Handle
-    new: bool
-    pid: int
 
 
 class Filesystem:
@@ -52,8 +31,10 @@ class Filesystem:
 
     Args:
         root: of the tree.
+        revision: a number that is another one after every change of what is recorded.
         reasons: where failures are noted.
         caller: who is calling just now.
+        patience: how callers wait for what they change.
         gid: the group that may write; None if only the owner may.
         rmrf: files of objects may be removed, which does nothing, so that `rm -r` gets through.
     """
@@ -61,43 +42,67 @@ class Filesystem:
     def __init__(
         self,
         root: Directory,
+        revision: Callable[[], int],
         reasons: Reasons,
         caller: Callable[[], Caller],
+        patience: Patience,
         *,
         gid: int | None = None,
         rmrf: bool = False,
     ) -> None:
-        self._root = root
-        self._reasons = reasons
+        self._rights = Rights(gid)
+        self._looking = Looking(root, revision, self._rights)
+        self._calls = Calls(reasons, caller, patience)
         self._caller = caller
-        self._gid = gid
         self._rmrf = rmrf
-        self._born = time.time_ns()
-        self._handles: dict[int, _Open] = {}
+        self._always: dict[str, Status] = {}
+        self._handles = Handles(self._content)
         self._listings: dict[int, list[str]] = {}
         self._numbers = itertools.count(1)
         self._scratch = Scratch()
-        self._stubborn: dict[tuple[int, str], float] = {}
+        self._removals = Removals()
 
     # Looking
 
     def status(self, path: str, handle: int = 0) -> Status:
         """What stat(2) says; with a handle, of what is open, wherever it is now."""
+        if handle in self._handles:
+            mine = self._handles[handle]
+            return self._looking.status(Found(mine.node), 0 if mine.new else None)
+        known = self._always.get(path)
+        if known is None:
+            with contextlib.suppress(OSError, CNMError):
+                known = self._find(path).status
+        return known or self._calls.look("stat", path, lambda: self._look_at(path))
 
-        def look() -> Status:
-            found = self._handles.get(handle)
-            if found is not None:
-                return self._status(found.node, 0 if found.new else None)
-            try:
-                return self._status(self._look(path))
-            except FileNotFoundError:
-                # Made, and not written yet: it is there for whoever has it open.
-                for each in list(self._handles.values()):
-                    if each.new and each.path == path:
-                        return self._status(each.node, 0)
-                raise
+    def _look_at(self, path: str) -> Status:
+        try:
+            found = self._find(path)
+        except FileNotFoundError:
+            # Made, and not written yet: it is there for whoever has it open.
+            for each in self._handles.of(path):
+                if each.new:
+                    return self._looking.status(Found(each.node), 0)
+            raise
+        status = self._looking.status(found, self._size_of_snapshot(path, found.node))
+        if not _live(found.node):
+            found.status = status
+        if found.stays and isinstance(found.node, Directory):
+            self._always[path] = status
+        return status
 
-        return self._do("stat", path, look, changes=False)
+    def access(self, path: str, wanted: int) -> None:
+        """Refuse what the caller can't do.
+
+        Args:
+            wanted: bits such as R_OK.
+        """
+
+        def look() -> None:
+            if not self._rights.possible(self._caller(), self._look(path), wanted):
+                raise refuse(errno.EACCES, f"not allowed for {path}")
+
+        self._calls.look("access", path, look)
 
     def open_directory(self, path: str) -> int:
         """Open a directory; the number of the handle.  What is listed is as it is now."""
@@ -115,7 +120,12 @@ class Filesystem:
 
     def listing(self, path: str) -> list[str]:
         """The names in a directory."""
-        return self._do("list", path, lambda: sorted(self._directory(path).names()), changes=False)
+
+        def look() -> list[str]:
+            found = self._find(path)
+            return found.names(_directory(path, found.node))
+
+        return self._calls.look("list", path, look)
 
     def target(self, path: str) -> str:
         """Where a link leads."""
@@ -126,7 +136,7 @@ class Filesystem:
                 raise refuse(errno.EINVAL, f"{path} is no link")
             return node.target
 
-        return self._do("readlink", path, read, changes=False)
+        return self._calls.look("readlink", path, read)
 
     # Files
 
@@ -134,47 +144,65 @@ class Filesystem:
         """Open a file; the number of the handle."""
 
         def work() -> int:
-            node = self._look(path)
-            if not isinstance(node, (File, Stream)):
+            found = self._find(path)
+            node = found.node
+            if not isinstance(node, (File, Special)):
                 raise refuse(errno.EISDIR, f"{path} is a directory")
-            return self._keep(path, node, opened(node, flags))
+            pid = 0
+            # What anybody may read is opened without asking who it is.
+            if flags & (WRITES | os.O_TRUNC) or not node.mode & READ or _live(node):
+                caller = self._caller()
+                pid = caller.pid
+                if flags & WRITES and is_ours(pid):
+                    return self._handles.keep(Open(path, node, Touch()))
+                self._rights.require(caller, node, wanted(flags))
+            return self._handles.keep(Open(path, node, opened(node, flags, found.content), pid=pid))
 
-        return self._do("open", path, work, changes=False)
+        return self._calls.look("open", path, work)
 
     def create(self, path: str, flags: int, mode: int = 0o644) -> int:
         """Make a file and open it; the number of the handle."""
 
-        def work() -> int:
-            parent, name = self._parent(path)
+        def work(caller: Caller) -> int:
+            parent, name = self._parent(path, caller)
             if parent.create is None:
-                raise self._not_here(parent, f"no file {name} can be made here")
+                raise _not_here(parent, f"no file {name} can be made here")
             if self._scratch.wanted(parent, name, mode):
                 node = self._scratch.make(path)
             else:
                 node = parent.create(name)
-            return self._keep(path, node, opened(node, flags, new=True), new=True)
+            handle = opened(node, flags, Found(node).content, new=True)
+            return self._handles.keep(Open(path, node, handle, new=True, pid=caller.pid))
 
-        return self._do("create", path, work)
+        return self._calls.change("create", path, work)
 
     def read(self, handle: int, size: int, offset: int) -> bytes:
         """What an open file says."""
-        found = self._handles[handle]
-        return self._do("read", found.path, lambda: found.handle.read(size, offset), changes=False)
+        found = self._handles.to_read(handle, offset)
+        if isinstance(found.handle, Snapshot):
+            return found.handle.read(size, offset)
+        return self._calls.look("read", found.path, lambda: found.handle.read(size, offset))
+
+    def length(self, handle: int) -> int | None:
+        """How many bytes there are to read of an open file; None if that can't be said."""
+        return self._handles[handle].handle.length()
 
     def write(self, handle: int, data: bytes, offset: int) -> int:
         """Write to an open file; how much was taken."""
         found = self._handles[handle]
-        return self._do("write", found.path, lambda: found.handle.write(data, offset))
+        if isinstance(found.handle, Touch):
+            return found.handle.write(data, offset)
+        return self._calls.change("write", found.path, lambda _: found.handle.write(data, offset))
 
     def truncate(self, path: str, length: int, handle: int = 0) -> None:
         """Cut a file, or what is open of it, to nothing."""
-        if handle:
-            found = [self._handles[handle]]
-            path = found[0].path
-        else:
-            found = [each for each in list(self._handles.values()) if each.path == path]
 
         def work() -> None:
+            if handle:
+                found = [self._handles[handle]]
+            else:
+                self._rights.require(self._caller(), self._look(path), WRITE)
+                found = list(self._handles.of(path))
             # An editor may cut after what it has written, which is all there is.
             if length and not any(each.handle.written == length for each in found):
                 raise refuse(errno.EINVAL, "a file here can be emptied, not cut or grown")
@@ -182,7 +210,8 @@ class Filesystem:
                 if not length:
                     each.handle.truncate()
 
-        self._do("truncate", path, work, changes=False)
+        shown = self._handles[handle].path if handle else path
+        self._calls.look("truncate", shown, work)
 
     def flush(self, handle: int) -> None:
         """A descriptor of an open file was closed; there may be others.
@@ -191,93 +220,129 @@ class Filesystem:
         that it forks: what counts is whether who opened it still has it open.
         """
         found = self._handles[handle]
-        if found.handle.unsettled and not _has_open(found.pid, found.path):
-            self._do("close", found.path, found.handle.settle)
+        if found.handle.unsettled and not has_open(found.pid, found.path):
+            self._calls.change("close", found.path, lambda _: found.handle.settle())
 
     def close(self, handle: int) -> None:
         """Forget an open file."""
-        found = self._handles.pop(handle)
-        self._do("close", found.path, found.handle.settle, changes=False)
+        found = self._handles.drop(handle)
+        if isinstance(found.handle, Snapshot):
+            return
+
+        def settle() -> None:
+            found.handle.settle()
+            found.handle.close()
+
+        self._calls.look("close", found.path, settle)
+
+    # Waiting
+
+    def poll(self, handle: int, bell: Bell | None) -> int:
+        """Whether there is news of an open file, in bits such as POLLIN.
+
+        Args:
+            bell: rung when there is news; it takes the place of the one before.
+        """
+        return self._handles.polling.look(handle, bell)
+
+    def happened(self) -> None:
+        """Something has changed: whoever waits for news hears of it."""
+        self._handles.polling.happened()
+
+    def _content(self, path: str) -> bytes:
+        found = self._find(path)
+        if not isinstance(found.node, File):
+            raise refuse(errno.EISDIR, f"{path} is no file")
+        return found.content(found.node)
 
     # Objects
 
     def make(self, path: str) -> None:
         """mkdir(2)."""
 
-        def work() -> None:
-            parent, name = self._parent(path)
+        def work(caller: Caller) -> None:
+            parent, name = self._parent(path, caller)
             if parent.look(name) is not None:
                 raise refuse(errno.EEXIST, f"{path} exists")
             if parent.make is None:
-                raise self._not_here(parent, f"no directory {name} can be made here")
+                raise _not_here(parent, f"no directory {name} can be made here")
             parent.make(name)
 
-        self._do("mkdir", path, work)
+        self._calls.change("mkdir", path, work)
 
     def remove(self, path: str) -> None:
         """rmdir(2)."""
 
-        def work() -> None:
-            self._directory(path)
-            parent, name = self._parent(path)
-            self._one_by_one(path)
+        def work(caller: Caller) -> None:
+            _directory(path, self._look(path))
+            parent, name = self._parent(path, caller)
+            self._removals.refuse_the_rest(caller.pid, path)
             if parent.remove is not None:
                 parent.remove(name)
             elif not self._goes(path):
-                raise self._not_here(parent, f"the directory {name} belongs to what it is in")
+                raise _not_here(parent, f"the directory {name} belongs to what it is in")
 
-        self._do("rmdir", path, work)
+        self._calls.change("rmdir", path, work)
 
     def unlink(self, path: str) -> None:
         """Remove a file or a link."""
+        if path in self._scratch:
+            # After a `sed -i` that failed it is no success.
+            self._calls.look("unlink", path, lambda: self._scratch.drop(path))
+            return
 
-        def work() -> None:
+        def work(caller: Caller) -> None:
             self._look(path)
-            if self._scratch.drop(path):
-                return
-            parent, name = self._parent(path)
-            self._one_by_one(path)
+            parent, name = self._parent(path, caller)
+            self._removals.refuse_the_rest(caller.pid, path)
             if parent.unlink is not None:
                 parent.unlink(name)
             elif not self._goes(path):
-                self._stubborn[self._caller().pid, object_of(path)] = time.monotonic()
-                raise self._not_here(parent, f"the file {name} belongs to what it is in")
+                self._removals.refused(caller.pid, path)
+                raise _not_here(parent, f"the file {name} belongs to what it is in")
 
-        # After a `sed -i` that failed it is no success.
-        self._do("unlink", path, work, changes=path not in self._scratch)
+        self._calls.change("unlink", path, work)
 
     def link(self, path: str, target: str) -> None:
         """symlink(2)."""
 
-        def work() -> None:
-            parent, name = self._parent(path)
+        def work(caller: Caller) -> None:
+            parent, name = self._parent(path, caller)
             if parent.look(name) is not None:
                 raise refuse(errno.EEXIST, f"{path} exists")
             if parent.link is None:
-                raise self._not_here(parent, f"no link {name} can be made here")
+                raise _not_here(parent, f"no link {name} can be made here")
             parent.link(name, target)
 
-        self._do("symlink", path, work)
+        self._calls.change("symlink", path, work)
 
     def rename(self, old: str, new: str) -> None:
         """Give what has the first name the second."""
 
-        def work() -> None:
+        def work(caller: Caller) -> None:
             self._look(old)
+            (source, name), (target, other) = self._parent(old, caller), self._parent(new, caller)
             if old in self._scratch:
                 self._scratch.move(old, self._look(new), new)
                 return
-            (source, name), (destination, other) = self._parent(old), self._parent(new)
             same = os.path.dirname(old.rstrip("/")) == os.path.dirname(new.rstrip("/"))  # noqa: PTH120
             if source.rename is None or not same:
-                raise self._not_here(source, f"{name} can't be moved there")
+                raise _not_here(source, f"{name} can't be moved there")
             if name == other:
                 return
-            if destination.look(other) is not None:
+            if target.look(other) is not None:
                 raise refuse(errno.EEXIST, f"{new} exists")
             source.rename(name, other)
 
-        self._do("rename", old, work)
+        self._calls.change("rename", old, work)
+
+    def touch(self, path: str) -> None:
+        """utimensat(2): harmless, as there is no time here that anybody could set."""
+
+        def work() -> None:
+            self._rights.require(self._caller(), self._look(path), WRITE)
+
+        self._calls.look("touch", path, work)
 
     def owner(self, what: str, path: str) -> None:
         """chmod(2) and chown(2): scratch files take it, without effect."""
@@ -290,27 +355,25 @@ class Filesystem:
         def work() -> None:
             raise refuse(errno.EPERM, f"{what} isn't possible in this tree")
 
-        self._do(what, path, work, changes=False)
+        self._calls.look(what, path, work)
 
     # Parts
 
+    def _find(self, path: str) -> Found:
+        scratch = self._scratch.get(path)
+        return self._looking.find(path) if scratch is None else Found(scratch)
+
     def _look(self, path: str) -> Node:
-        for name in path.split("/"):
-            if len(os.fsencode(name)) > NAME_MAX:
-                raise refuse(errno.ENAMETOOLONG, f"a name has {NAME_MAX} bytes at most")
-        return self._scratch.get(path) or walk(self._root, path)
+        return self._find(path).node
 
-    def _directory(self, path: str) -> Directory:
-        node = self._look(path)
-        if not isinstance(node, Directory):
-            raise refuse(errno.ENOTDIR, f"{path} is no directory")
-        return node
-
-    def _parent(self, path: str) -> tuple[Directory, str]:
+    def _parent(self, path: str, caller: Caller) -> tuple[Directory, str]:
+        """The directory of a path, in which the caller may change something, and the name there."""
         where, _, name = path.rstrip("/").rpartition("/")
         if len(os.fsencode(name)) > NAME_MAX:
             raise refuse(errno.ENAMETOOLONG, f"a name has {NAME_MAX} bytes at most")
-        return self._directory(where), name
+        parent = _directory(where, self._look(where))
+        self._rights.require(caller, parent, WRITE)
+        return parent, name
 
     def _goes(self, path: str) -> bool:
         """Whether what belongs to an object may be removed, to no effect, before the object is."""
@@ -318,95 +381,31 @@ class Filesystem:
             return False
         where = os.path.dirname(path)  # noqa: PTH120
         while where.strip("/"):
-            parent, _ = self._parent(where)
-            if parent.remove is not None:
-                return True
             where = os.path.dirname(where)  # noqa: PTH120
+            if _directory(where, self._look(where)).remove is not None:
+                return True
         return False
 
-    def _one_by_one(self, path: str) -> None:
-        """Refuse to go on with an `rm -r`.
-
-        Of a process that was just refused a file of an object nothing in the
-        object is taken: the links of its endpoints would be disconnected one
-        by one.
-        """
-        now = time.monotonic()
-        for key, at in list(self._stubborn.items()):
-            if now - at > _INTENT:
-                self._stubborn.pop(key, None)
+    def _size_of_snapshot(self, path: str, node: Node) -> int | None:
+        """How much the caller sees of a live file it has just opened; None if it has not."""
+        if not _live(node):
+            return None
         pid = self._caller().pid
-        inside = path.strip("/") + "/"
-        for who, what in list(self._stubborn):
-            if who == pid and inside.startswith(what + "/"):
-                self._stubborn[who, what] = now
-                raise refuse(
-                    errno.EPERM,
-                    f"{what} isn't removed file by file: rmdir {what}; "
-                    "mounted with -o rmrf, rm -r gets through",
-                )
-
-    @staticmethod
-    def _not_here(parent: Directory, words: str) -> OSError:
-        return refuse(errno.EPERM, f"{words}; {parent.hint}" if parent.hint else words)
-
-    def _status(self, node: Node, size: int | None = None) -> Status:
-        if size is not None:
-            pass
-        elif isinstance(node, File) and node.read is not None:
-            # What can't be read just now is there all the same.
-            with contextlib.suppress(CNMError):
-                size = len(node.read().encode())
-        elif isinstance(node, Stream):
-            size = node.size()
-        elif isinstance(node, Link):
-            size = len(node.target.encode())
-        mode = node.mode
-        if self._gid is not None and not isinstance(node, Link):
-            # The group may do what the owner may.
-            mode |= (mode & 0o200) >> 3
-        gid = 0 if self._gid is None else self._gid
-        # One link stands for "not counted", as on btrfs: find(1) then looks itself.
-        return Status(node.kind | mode, size or 0, 1, gid, node.changed or self._born)
-
-    def _keep(self, path: str, node: Node, handle: Handle, *, new: bool = False) -> int:
-        number = next(self._numbers)
-        self._handles[number] = _Open(path, node, handle, new, self._caller().pid)
-        return number
-
-    def _do(self, what: str, path: str, work: Callable[[], T], *, changes: bool = True) -> T:
-        """What `work` returns; a failure as an OSError, noted if somebody meant a change."""
-        shown = path.strip("/") or "/"
-        try:
-            result = work()
-        except CNMError as error:
-            code, words = error.errno or errno.EIO, "; ".join([str(error), *_notes(error)])
-        except OSError as error:
-            code, words = error.errno or errno.EIO, error.strerror or str(error)
-        except Exception as error:  # noqa: BLE001 - no error of ours may end the mount
-            _log.exception("%s %s", what, shown)
-            code, words = errno.EIO, f"a mistake of cnmfs itself: {error!r}"
-        else:
-            if changes:
-                self._reasons.succeeded(self._caller(), shown)
-            return result
-        if changes or (what in _MEANT and code != errno.ENOENT):
-            self._reasons.failed(self._caller(), what, shown, code, words)
-        raise OSError(code, words)
+        for each in self._handles.of(path):
+            if each.pid == pid and isinstance(each.handle, Snapshot):
+                return len(each.handle.content)
+        return None
 
 
-def _has_open(pid: int, path: str) -> bool:
-    """Whether a process still has a file of ours open."""
-    with contextlib.suppress(OSError):
-        for each in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                if str(each.readlink()).endswith(path):
-                    return True
-    return False
+def _directory(path: str, node: Node) -> Directory:
+    if not isinstance(node, Directory):
+        raise refuse(errno.ENOTDIR, f"{path} is no directory")
+    return node
 
 
-_MEANT = frozenset({"open", "truncate", "close", "link", "chmod", "chown", "mknod"})
+def _live(node: Node) -> bool:
+    return isinstance(node, File) and node.live
 
 
-def _notes(error: BaseException) -> list[str]:
-    return [str(note) for note in getattr(error, "__notes__", [])]
+def _not_here(parent: Directory, words: str) -> OSError:
+    return refuse(errno.EPERM, f"{words}; {parent.hint}" if parent.hint else words)

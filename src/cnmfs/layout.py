@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ import cnmfs
 import pycnm
 from cnmfs import networks, sandboxes, values
 from cnmfs.events import Journal
+from cnmfs.patience import Patience
 from cnmfs.reasons import Caller, Reasons
 from cnmfs.tree import Directory, File, Node, fixed, refuse
 from pycnm.drivers.registry import DRIVERS, driver_class, known
@@ -25,26 +26,38 @@ class Layout:
         cnm: whose objects it shows.
         reasons: why calls failed.
         caller: who is calling just now.
+        patience: how callers wait for events.
+
+    Attributes:
+        root: of the tree.
+        journal: of its events.
     """
 
     def __init__(
-        self, cnm: pycnm.Controller, reasons: Reasons, caller: Callable[[], Caller]
+        self,
+        cnm: pycnm.Controller,
+        reasons: Reasons,
+        caller: Callable[[], Caller],
+        patience: Patience,
     ) -> None:
         self._cnm = cnm
         self._reasons = reasons
-        self._caller = caller
+        self.journal = Journal(cnm, patience)
         self.root = fixed(
             {
                 "README": File(read=_readme),
                 "version": File(read=_version),
-                "events": Journal(cnm).file(),
-                "last_error": File(read=lambda: reasons.last(caller())),
-                "error_log": File(mode=0o644, read=reasons.log, write=self._clear),
+                "events": self.journal.file(),
+                "last_error": File(live=True, read=lambda: reasons.last(caller())),
+                "error_log": File(mode=0o644, live=True, read=reasons.log, write=self._clear),
+                "networks.json": File(read=lambda: _documents(cnm.networks())),
+                "sandboxes.json": File(read=lambda: _documents(cnm.sandboxes())),
                 "drivers": _drivers(),
                 "ipam": fixed({"default": fixed({"pools": File(read=self._pools)})}),
                 "networks": self._networks(),
                 "sandboxes": self._sandboxes(),
             },
+            hidden={"events_pipe": self.journal.pipe()},
             mode=0o755,
             hint="objects are made in networks and sandboxes",
         )
@@ -64,7 +77,7 @@ class Layout:
         )
 
     def _extra(self, path: str) -> dict[str, Node]:
-        return {"last_error": File(read=lambda: self._reasons.of(path))}
+        return {"last_error": File(live=True, read=lambda: self._reasons.of(path))}
 
     def _networks(self) -> Directory:
         cnm = self._cnm
@@ -82,7 +95,7 @@ class Layout:
 
         return Directory(
             mode=0o755,
-            names=lambda: [network.name for network in cnm.networks()],
+            names=cnm.network_names,
             look=look,
             make=make,
             remove=lambda name: cnm.network(name).delete(),
@@ -116,7 +129,7 @@ class Layout:
 
         return Directory(
             mode=0o755,
-            names=lambda: [box.name for box in cnm.sandboxes()],
+            names=cnm.sandbox_names,
             look=look,
             make=make,
             remove=remove,
@@ -134,6 +147,10 @@ def _named(find: Callable[[str], T], name: str) -> T | None:
         if found.name == name:
             return found
     return None
+
+
+def _documents(things: Iterable[pycnm.Network | pycnm.Sandbox]) -> str:
+    return values.document([thing.inspect() for thing in things])
 
 
 def _readme() -> str:

@@ -19,7 +19,9 @@ from cnmfs import adapter
 from cnmfs.filesystem import Filesystem
 from cnmfs.layout import Layout
 from cnmfs.options import Options
+from cnmfs.patience import Patience
 from cnmfs.reasons import Caller, Reasons
+from cnmfs.watching import Watching
 from pycnm.errors import CNMError, InvalidArgumentError
 from pycnm.kernel import mounts
 
@@ -63,11 +65,23 @@ def show(
         return adapter.caller(module)
 
     reasons = Reasons()
-    root = Layout(cnm, reasons, caller).root
-    filesystem = Filesystem(root, reasons, caller, gid=options.gid, rmrf=options.rmrf)
+    patience = Patience(lambda: adapter.interrupted(module))
+    layout = Layout(cnm, reasons, caller, patience)
+    filesystem = Filesystem(
+        layout.root,
+        lambda: cnm.revision,
+        reasons,
+        caller,
+        patience,
+        gid=options.gid,
+        rmrf=options.rmrf,
+    )
+    watching = Watching(cnm, mountpoint, [layout.journal.happened, filesystem.happened])
     thread = Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
     thread.start()
+    watching.start()
     _wait(thread)
+    patience.end()
     if thread.is_alive():
         with contextlib.suppress(OSError):
             mounts.detach(mountpoint)
@@ -106,12 +120,12 @@ class Serving(threading.Thread):
             self._module.FUSE(
                 self._operations,
                 str(self._mountpoint),
+                raw_fi=True,
                 foreground=True,
                 nothreads=False,
                 fsname="cnmfs",
                 subtype="cnmfs",
                 allow_other=True,
-                default_permissions=True,
                 direct_io=True,
                 entry_timeout=1,
                 attr_timeout=0,

@@ -182,7 +182,9 @@ def directory(network: Network, extra: Mapping[str, Node]) -> Directory:
         "labels": _keyed(network, "labels"),
         "endpoints": _endpoints(network),
     }
-    return attributes.directory(ATTRIBUTES, network, more, "remove the network with rmdir")
+    return attributes.directory(
+        ATTRIBUTES, network, more, "remove the network with rmdir", network.spec.created
+    )
 
 
 def _keyed(network: Network, what: str) -> Directory:

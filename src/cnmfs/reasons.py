@@ -19,11 +19,16 @@ _NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}
 
 @attrs.frozen
 class Caller:
-    """Who called: a user, and the session of their shell; the process makes no other caller."""
+    """Who called: a user, and the session of their shell.
+
+    Attributes:
+        pid, gid: of the thread that called; another one is no other caller.
+    """
 
     uid: int = 0
     session: int = 0
     pid: int = attrs.field(default=0, eq=False)
+    gid: int = attrs.field(default=0, eq=False)
 
 
 @attrs.frozen

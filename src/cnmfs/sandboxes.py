@@ -10,6 +10,34 @@ from cnmfs.attributes import Attribute, table, told
 from cnmfs.tree import Directory, File, Link, Node, refuse
 from pycnm import Controller, Endpoint, Sandbox
 
+COUNTERS = (
+    "rx_packets",
+    "tx_packets",
+    "rx_bytes",
+    "tx_bytes",
+    "rx_errors",
+    "tx_errors",
+    "rx_dropped",
+    "tx_dropped",
+    "multicast",
+    "collisions",
+    "rx_length_errors",
+    "rx_over_errors",
+    "rx_crc_errors",
+    "rx_frame_errors",
+    "rx_fifo_errors",
+    "rx_missed_errors",
+    "tx_aborted_errors",
+    "tx_carrier_errors",
+    "tx_fifo_errors",
+    "tx_heartbeat_errors",
+    "tx_window_errors",
+    "rx_compressed",
+    "tx_compressed",
+    "rx_nohandler",
+)
+"""The counters of an interface, as /sys/class/net/eth0/statistics has them."""
+
 SANDBOX = table(
     [
         Attribute[Sandbox](
@@ -20,17 +48,22 @@ SANDBOX = table(
         ),
         Attribute("hosts", "/etc/hosts of what runs in it.", lambda box: box.hosts),
         Attribute(
-            "resolv.conf", "/etc/resolv.conf of what runs in it.", lambda box: box.resolv_conf
+            "resolv.conf",
+            "/etc/resolv.conf of what runs in it.",
+            lambda box: box.resolv_conf,
+            live=True,
         ),
         Attribute(
             "routes",
             "Its routes, as JSON.",
             lambda box: values.document(box.routes()),
+            live=True,
         ),
         Attribute(
             "interfaces",
             "Its interfaces with their addresses, as JSON.",
             lambda box: values.document(box.interfaces()),
+            live=True,
         ),
         *told("The sandbox and its endpoints, as JSON."),
     ]
@@ -99,7 +132,9 @@ def directory(cnm: Controller, box: Sandbox, extra: Mapping[str, Node]) -> Direc
         extra: nodes that every object has.
     """
     more = {**extra, "endpoints": _endpoints(cnm, box)}
-    return attributes.directory(SANDBOX, box, more, "delete the sandbox with rmdir")
+    return attributes.directory(
+        SANDBOX, box, more, "delete the sandbox with rmdir", box.spec.created
+    )
 
 
 def _endpoints(cnm: Controller, box: Sandbox) -> Directory:
@@ -135,14 +170,16 @@ def _endpoint(endpoint: Endpoint) -> Directory:
     more: dict[str, Node] = {
         "network": Link(target=f"../../../../networks/{endpoint.network.name}"),
         "stats": Directory(
-            names=endpoint.stats,
+            names=lambda: COUNTERS if endpoint.interface else (),
             look=lambda name: _counter(endpoint, name),
         ),
     }
-    return attributes.directory(ENDPOINT, endpoint, more, "disconnect with rmdir")
+    return attributes.directory(
+        ENDPOINT, endpoint, more, "disconnect with rmdir", endpoint.spec.created
+    )
 
 
 def _counter(endpoint: Endpoint, name: str) -> File | None:
-    if name not in endpoint.stats():
+    if name not in COUNTERS or not endpoint.interface:
         return None
-    return File(read=lambda: values.line(endpoint.stats()[name]))
+    return File(live=True, read=lambda: values.line(endpoint.stats().get(name, 0)))

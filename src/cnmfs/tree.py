@@ -1,16 +1,15 @@
-"""The nodes a tree is made of: directories, value files, links and streams.
+"""The nodes a tree is made of: directories, value files, links, and files of other kinds.
 
-Nothing here knows FUSE, and nothing knows networks.  A node is a view: it is
-made when somebody looks and forgotten afterwards, so there is nothing that
-could be out of date.  What it can't do it refuses with an OSError whose sentence says
+Nothing here knows FUSE, and nothing knows networks.  A node is a view: it asks when
+it is asked.  What it answers may be kept until something recorded changes, but for
+files that are live.  What it can't do it refuses with an OSError whose sentence says
 what would be right.
 """
 
 from __future__ import annotations
 
-import errno
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, Protocol
 
 import attrs
@@ -53,6 +52,7 @@ class File(Node):
         add: takes what is to be added to a list; None if there is nothing to add to.
         limit: how many bytes it takes at once.
         goes_on: whether a text is the beginning of something, and may still become it.
+        live: it may say something else though nothing recorded has changed.
     """
 
     kind: ClassVar[int] = stat.S_IFREG
@@ -62,26 +62,65 @@ class File(Node):
     add: Callable[[str], None] | None = None
     limit: int = VALUE_MAX
     goes_on: Callable[[str], bool] = lambda _: False
+    live: bool = False
 
 
-class Following(Protocol):
-    """One reader's place in a stream."""
+class Handle(Protocol):
+    """An open file.
+
+    Attributes:
+        endless: it grows, and has something to be read only when there is news.
+    """
+
+    endless: ClassVar[bool]
 
     def read(self, size: int, offset: int) -> bytes:
-        """What there is from `offset` on."""
+        """What it says, from `offset` on."""
+
+    def length(self) -> int | None:
+        """How many bytes there are to read; None if that can't be said."""
+
+    def write(self, data: bytes, offset: int) -> int:
+        """Take what is written; how much of it."""
+
+    def truncate(self) -> None:
+        """What is written from now on replaces everything."""
+
+    @property
+    def written(self) -> int:
+        """How many bytes were written."""
+
+    def settle(self) -> None:
+        """What has been done so far is all there is, as far as one can tell."""
+
+    @property
+    def unsettled(self) -> bool:
+        """Something is still to come of it, if nothing more is written."""
+
+    def news(self, now: Callable[[], bytes]) -> bool:
+        """Whether there is something that it hasn't shown.
+
+        Args:
+            now: what a handle that is opened now would show.
+        """
 
     def close(self) -> None:
-        """The reader is gone."""
+        """Nobody has it open any more."""
 
 
 @attrs.frozen(kw_only=True)
-class Stream(Node):
-    """A file that grows while it is read."""
+class Special(Node):
+    """A file with handles of its own kind.
+
+    Attributes:
+        opened: a handle, for the flags of open(2).
+        size: how many bytes stat(2) says it has.
+    """
 
     kind: ClassVar[int] = stat.S_IFREG
 
-    follow: Callable[[], Following]
-    size: Callable[[], int]
+    opened: Callable[[int], Handle]
+    size: Callable[[], int] = lambda: 0
 
 
 @attrs.frozen(kw_only=True)
@@ -112,6 +151,7 @@ class Directory(Node):
         link: makes a symbolic link: name, target.
         rename: gives what has the first name the second.
         hint: what a person should do instead of what isn't possible here.
+        stays: its names and their nodes are always the same.
     """
 
     kind: ClassVar[int] = stat.S_IFDIR
@@ -125,31 +165,22 @@ class Directory(Node):
     link: Callable[[str, str], None] | None = None
     rename: Callable[[str, str], None] | None = None
     hint: str = ""
+    stays: bool = False
     mode: int = 0o555
 
 
-def fixed(nodes: Mapping[str, Node], *, mode: int = 0o555, hint: str = "") -> Directory:
-    """A directory of nodes that are known beforehand."""
-    return Directory(names=lambda: nodes, look=nodes.get, mode=mode, hint=hint)
+def fixed(
+    nodes: Mapping[str, Node],
+    *,
+    hidden: Mapping[str, Node] | None = None,
+    mode: int = 0o555,
+    hint: str = "",
+) -> Directory:
+    """A directory of nodes that are known beforehand.
 
-
-def walk(root: Directory, path: str) -> Node:
-    """The node at a path.
-
-    Raises:
-        OSError: ENOENT or ENOTDIR.
+    Args:
+        hidden: nodes that aren't listed, since opening them does something: whoever
+            reads everything there is must not come upon them.
     """
-    node: Node = root
-    for name in parts(path):
-        if not isinstance(node, Directory):
-            raise refuse(errno.ENOTDIR, f"{path}: {name} is looked for in what is no directory")
-        found = node.look(name)
-        if found is None:
-            raise refuse(errno.ENOENT, f"{path} doesn't exist")
-        node = found
-    return node
-
-
-def parts(path: str) -> Iterator[str]:
-    """The names in a path."""
-    return (name for name in path.split("/") if name)
+    known = {**nodes, **(hidden or {})}
+    return Directory(names=lambda: nodes, look=known.get, mode=mode, hint=hint, stays=True)

@@ -22,6 +22,7 @@ from surroundings import as_they_were, own_namespaces
 import pycnm
 from cnmfs.filesystem import Filesystem
 from cnmfs.layout import Layout
+from cnmfs.patience import Patience
 from cnmfs.reasons import Caller, Reasons
 from pycnm.testing import FakeKernel
 
@@ -43,8 +44,16 @@ class Direct:
         self.cnm = pycnm.Controller(directory, kernel=FakeKernel())
         caller = Caller(0, 1)
         reasons = Reasons()
-        root = Layout(self.cnm, reasons, lambda: caller).root
-        self.fs = Filesystem(root, reasons, lambda: caller, **options)
+        patience = Patience()
+        self.layout = Layout(self.cnm, reasons, lambda: caller, patience)
+        self.fs = Filesystem(
+            self.layout.root,
+            lambda: self.cnm.revision,
+            reasons,
+            lambda: caller,
+            patience,
+            **options,
+        )
         self.listdir = self.fs.listing
         self.mkdir, self.rmdir, self.unlink = self.fs.make, self.fs.remove, self.fs.unlink
         self.rename, self.readlink = self.fs.rename, self.fs.target

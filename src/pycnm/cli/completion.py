@@ -119,9 +119,9 @@ def _names(arguments: Arguments, known: Known) -> list[str]:
     names: list[str] = []
     with contextlib.suppress(CNMError, OSError), controller(arguments) as cnm:
         if known is not Known.SANDBOXES:
-            names += [network.name for network in cnm.networks()]
+            names += cnm.network_names()
         if known is not Known.NETWORKS:
-            names += [sandbox.name for sandbox in cnm.sandboxes()]
+            names += cnm.sandbox_names()
     return names
 
 

@@ -307,6 +307,15 @@ def sandboxes(reader: Reader) -> list[SandboxRow]:
     return [_sandbox_row(row[0], spec, row) for spec, row in found]
 
 
+def names_of(reader: Reader, table: str) -> list[str]:
+    """The names of all networks or sandboxes, as they were made."""
+    rows = reader.execute(
+        f"SELECT name FROM {table} "  # noqa: S608
+        "WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
+    )
+    return [str(name) for (name,) in rows]
+
+
 def _endpoint_rows(reader: Reader, condition: str, value: object) -> list[tuple[Any, ...]]:
     return reader.execute(
         f"SELECT {_COLUMNS}, network, sandbox FROM endpoints "  # noqa: S608

@@ -54,6 +54,8 @@ class Database:
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._inherited: list[list[sqlite3.Connection]] = []
+        self._observer: tuple[int, sqlite3.Connection, sqlite3.Cursor] | None = None
+        self._observing = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
         try:
@@ -110,6 +112,28 @@ class Database:
                         connection.execute("ROLLBACK")
                 self._give(connection)
 
+    def revision(self) -> int:
+        """A number that is another one after every commit, by whichever process.
+
+        It says something only beside another one of this object, in this process.
+
+        Raises:
+            StoreError: the database is closed, or damaged.
+        """
+        # SQLite tells a connection of the commits of others: this one makes none.
+        with self._observing:
+            observer = self._observer
+            if observer is None or observer[0] != os.getpid():
+                if observer is not None:
+                    self._inherited.append([observer[1]])
+                connection = self._take()
+                observer = self._observer = os.getpid(), connection, connection.cursor()
+            try:
+                found: tuple[int] = observer[2].execute("PRAGMA data_version").fetchone()
+            except _DAMAGE as error:
+                raise self._failed(error) from error
+        return found[0]
+
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
@@ -123,6 +147,10 @@ class Database:
         if self._pid == os.getpid():
             for connection in idle:
                 connection.close()
+        with self._observing:
+            if self._observer is not None and self._observer[0] == os.getpid():
+                self._observer[1].close()
+                self._observer = None
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:

@@ -1,0 +1,88 @@
+"""Tells of what others change: who reads `events_pipe`, who polls, who watches with inotify.
+
+The kernel tells watchers (inotify(7)) of what is done through the mount, and of nothing
+else.  So what was changed elsewhere is followed by a write of cnmfs itself, to no
+effect, to `events` and to `inspect` of each object concerned, as cgroup2 does with its
+files of events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from pycnm import CNMError, Controller
+from pycnm.spec.events import Event
+
+_MOST = 64
+"""So many objects are told of at once; of what concerns more `events` alone tells."""
+
+
+class Watching:
+    """Follows the events of a controller; ends when that is closed.
+
+    Args:
+        cnm: whose.
+        mountpoint: where the tree is mounted; None if it isn't.
+        happened: called when something has changed, whatever it was.
+    """
+
+    def __init__(
+        self, cnm: Controller, mountpoint: Path | None, happened: Iterable[Callable[[], None]]
+    ) -> None:
+        self._cnm = cnm
+        self._mountpoint = mountpoint
+        self._happened = list(happened)
+        self._new: list[Event] = []
+        self._some = threading.Event()
+        self._since = max((event.number for event in cnm.events()), default=0)
+
+    def start(self) -> None:
+        """Follow from now on, in threads that a process that ends doesn't wait for."""
+        for work in (self._follow, self._tell):
+            threading.Thread(target=work, name="cnmfs-events", daemon=True).start()
+
+    def _follow(self) -> None:
+        # Without them the tree is as true; only nobody is told.
+        with contextlib.suppress(CNMError):
+            for event in self._cnm.events(follow=True, since=self._since):
+                self._new.append(event)
+                self._some.set()
+
+    def _tell(self) -> None:
+        while self._some.wait():
+            self._some.clear()
+            new, self._new = self._new, []
+            for happened in self._happened:
+                happened()
+            if self._mountpoint is not None:
+                self._touch(self._mountpoint, dict.fromkeys(_concerned(new)))
+
+    @staticmethod
+    def _touch(mountpoint: Path, objects: Iterable[str]) -> None:
+        paths = [f"{each}/inspect" for each in objects]
+        for path in ["events", *(paths if len(paths) <= _MOST else ())]:
+            # It may be gone by now, or the mount may be.
+            with contextlib.suppress(OSError):
+                descriptor = os.open(mountpoint / path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.write(descriptor, b"\n")
+                finally:
+                    os.close(descriptor)
+
+
+def _concerned(events: Iterable[Event]) -> Iterator[str]:
+    """The directories of the objects that events are about."""
+    for event in events:
+        told = dict(event.attributes)
+        network = told.get("network", event.name if event.type == "network" else "")
+        sandbox = told.get("sandbox", event.name if event.type == "sandbox" else "")
+        if network:
+            yield f"networks/{network}"
+        if sandbox:
+            yield f"sandboxes/{sandbox}"
+        if network and sandbox:
+            yield f"sandboxes/{sandbox}/endpoints/{network}"
