@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -96,6 +97,8 @@ class Mounted:
         self.root = directory / "mnt"
         self.root.mkdir()
         self.process = None
+        self.machine = pickle.dumps(FakeKernel())
+        (directory / "machine").write_bytes(self.machine)
         self.start()
 
     def start(self):
@@ -107,6 +110,13 @@ class Mounted:
             assert self.process.poll() is None, "the server ended"
             assert time.monotonic() < end
             time.sleep(0.01)
+
+    def elsewhere(self):
+        """A controller of the same state directory in this process.
+
+        Its kernel knows nothing of what the mount does: it is for what no kernel is asked.
+        """
+        return pycnm.Controller(self.directory / "state", kernel=pickle.loads(self.machine))  # noqa: S301
 
     def ready(self):
         with contextlib.suppress(OSError):
