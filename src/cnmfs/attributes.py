@@ -78,6 +78,9 @@ class Told(Protocol):
     def check(self) -> list[str]:
         """How the kernel differs from that."""
 
+    def reconcile(self) -> list[str]:
+        """Put it back."""
+
 
 O = TypeVar("O", bound=Told)  # noqa: E741 - an object
 
@@ -102,7 +105,20 @@ def told(shown: str) -> list[Attribute[O]]:
             lambda thing: values.lines(thing.check()),
             live=True,
         ),
+        Attribute(
+            "state",
+            "up, or error while the kernel differs; `up` puts back what is missing.",
+            lambda thing: "error\n" if thing.check() else "up\n",
+            store=_up,
+            live=True,
+        ),
     ]
+
+
+def _up(thing: Told, text: str) -> None:
+    if values.one(text) != "up":
+        raise refuse(errno.EINVAL, "write up; what isn't wanted any more is removed with rmdir")
+    thing.reconcile()
 
 
 def directory(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
-from typing import TypeVar
 
 import cnmfs
 import pycnm
 from cnmfs import networks, sandboxes, values
+from cnmfs.applying import apply, named
+from cnmfs.clones import Clones
 from cnmfs.events import Journal
 from cnmfs.patience import Patience
 from cnmfs.reasons import Caller, Reasons
-from cnmfs.tree import Directory, File, Node, fixed, refuse
+from cnmfs.tree import DOCUMENT_MAX, Directory, File, Node, fixed, refuse
+from pycnm.drivers import Driver
 from pycnm.drivers.registry import DRIVERS, driver_class, known
 from pycnm.spec.options import Option
 
@@ -31,6 +32,7 @@ class Layout:
     Attributes:
         root: of the tree.
         journal: of its events.
+        clones: the sandboxes that hang on open files.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Layout:
         self._cnm = cnm
         self._reasons = reasons
         self.journal = Journal(cnm, patience)
+        self.clones = Clones(cnm)
         self.root = fixed(
             {
                 "README": File(read=_readme),
@@ -52,6 +55,12 @@ class Layout:
                 "error_log": File(mode=0o644, live=True, read=reasons.log, write=self._clear),
                 "networks.json": File(read=lambda: _documents(cnm.networks())),
                 "sandboxes.json": File(read=lambda: _documents(cnm.sandboxes())),
+                "apply": File(
+                    mode=0o200,
+                    write=lambda text: apply(cnm, text),
+                    limit=DOCUMENT_MAX,
+                    goes_on=values.unfinished,
+                ),
                 "drivers": _drivers(),
                 "ipam": fixed({"default": fixed({"pools": File(read=self._pools)})}),
                 "networks": self._networks(),
@@ -83,7 +92,7 @@ class Layout:
         cnm = self._cnm
 
         def look(name: str) -> Node | None:
-            network = _named(cnm.network, name)
+            network = named(cnm.network, name)
             return (
                 None
                 if network is None
@@ -107,9 +116,9 @@ class Layout:
         cnm = self._cnm
 
         def look(name: str) -> Node | None:
-            box = _named(cnm.sandbox, name)
+            box = named(cnm.sandbox, name)
             return (
-                None
+                (self.clones.file() if name == "clone" else None)
                 if box is None
                 else sandboxes.directory(cnm, box, self._extra(f"sandboxes/{name}"))
             )
@@ -137,18 +146,6 @@ class Layout:
         )
 
 
-T = TypeVar("T", pycnm.Network, pycnm.Sandbox)
-
-
-def _named(find: Callable[[str], T], name: str) -> T | None:
-    """The object of that name; what only an id begins with is none."""
-    with contextlib.suppress(pycnm.NotFoundError, pycnm.InvalidArgumentError):
-        found = find(name)
-        if found.name == name:
-            return found
-    return None
-
-
 def _documents(things: Iterable[pycnm.Network | pycnm.Sandbox]) -> str:
     return values.document([thing.inspect() for thing in things])
 
@@ -174,6 +171,7 @@ def _driver(name: str) -> Node | None:
     return fixed(
         {
             "scope": File(read=lambda: values.line(cls.scope)),
+            "capabilities": File(read=lambda: values.line(" ".join(_capabilities(cls)))),
             "options": File(
                 read=lambda: "".join(
                     f"{option.key} {_default(option)}  # {option.help}\n"
@@ -182,6 +180,15 @@ def _driver(name: str) -> Node | None:
             ),
         }
     )
+
+
+def _capabilities(cls: type[Driver]) -> Iterator[str]:
+    if cls.publishes:
+        yield "publish"
+    if cls.owns_subnets:
+        yield "subnets"
+    if cls.single:
+        yield "single"
 
 
 def _default(option: Option) -> str:

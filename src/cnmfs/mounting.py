@@ -78,10 +78,12 @@ def show(
     )
     watching = Watching(cnm, mountpoint, [layout.journal.happened, filesystem.happened])
     thread = Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
+    layout.clones.sweep()
     thread.start()
     watching.start()
     _wait(thread)
     patience.end()
+    layout.clones.close()
     if thread.is_alive():
         with contextlib.suppress(OSError):
             mounts.detach(mountpoint)

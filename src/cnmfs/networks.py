@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnmfs import attributes, publishing, values
+from cnmfs.applying import configuration, settings
 from cnmfs.attributes import Attribute, table, told
 from cnmfs.tree import Directory, File, Link, Node, refuse
 from pycnm import Network, NotFoundError
@@ -47,32 +48,8 @@ def _mtu(network: Network) -> str:
     return values.line(network.options.get(_MTU, _DEFAULT_MTU))
 
 
-def _spec(network: Network) -> str:
-    return values.document(
-        {
-            "driver": network.driver,
-            "subnet": [str(subnet) for subnet in network.subnets],
-            "gateway": [str(gateway) for gateway in network.gateways],
-            "ip_range": [str(p.ip_range) for p in network.spec.pools if p.ip_range is not None],
-            "aux_addresses": {n: ip for pool in network.spec.pools for n, ip in pool.aux},
-            "ipv4": network.spec.ipv4,
-            "ipv6": network.spec.ipv6,
-            "internal": network.internal,
-            "attachable": network.spec.attachable,
-            "parent": network.spec.parent or None,
-            "options": network.options,
-            "labels": network.labels,
-        }
-    )
-
-
 def _store_spec(network: Network, text: str) -> None:
-    wanted = values.mapping(text)
-    for name, present in (("options", network.options), ("labels", network.labels)):
-        if isinstance(wanted.get(name), dict):
-            # The document is the whole of it: what isn't in it goes.
-            wanted[name] = dict.fromkeys(present) | wanted[name]
-    network.configure(**wanted)
+    network.configure(**settings(network, values.mapping(text)))
 
 
 ATTRIBUTES = table(
@@ -157,12 +134,18 @@ ATTRIBUTES = table(
         *told("The object of `docker network inspect`, as JSON."),
         Attribute("created", "When it was made (RFC 3339).", lambda n: values.line(n.spec.created)),
         Attribute(
+            "stats",
+            "Endpoints, addresses taken and free, and the counters of the bridge, a pair a line.",
+            lambda network: values.keyed(network.stats()),
+            live=True,
+        ),
+        Attribute(
             "interface", "The bridge on the host.", lambda network: values.line(network.interface)
         ),
         Attribute(
             "spec",
             "The whole configuration as JSON; what is written is applied as one change.",
-            _spec,
+            lambda network: values.document(configuration(network)),
             store=_store_spec,
             whole=True,
         ),

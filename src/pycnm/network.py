@@ -14,7 +14,7 @@ from pycnm.engine.joining import endpoint_request
 from pycnm.engine.records import NetworkRow
 from pycnm.errors import NotFoundError
 from pycnm.ipam.default import DefaultIPAM
-from pycnm.plan.operation import Operation, Plan
+from pycnm.plan.operation import HOST, Operation, Plan
 from pycnm.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -285,6 +285,25 @@ class Network:
             if not isinstance(ipam, DefaultIPAM):
                 return {}
             return {pool.subnet: ipam.status(pool.pool_id) for pool in spec.pools}
+
+    def stats(self) -> dict[str, int]:
+        """How much it is used: `endpoints`, `addresses_used`, `addresses_free`, and counters.
+
+        The counters, `rx_bytes` and so on, are those of its interface on the host, as that
+        sees them; a network without one has none.
+        """
+        usage = self.usage().values()
+        found = {
+            "endpoints": len(self.endpoints),
+            "addresses_used": sum(pool.ips_in_use for pool in usage),
+            "addresses_free": sum(pool.dynamic_ips_available for pool in usage),
+        }
+        interface = self.interface
+        if interface and self.explain():
+            from pycnm.kernel import views  # noqa: PLC0415 - loads pyroute2
+
+            found |= self._engine.kernel.inside(HOST, lambda: views.statistics(interface))
+        return found
 
     def explain(self) -> Plan:
         """What the kernel holds for it, as the commands a person would have typed."""
