@@ -56,7 +56,7 @@ def test_mount(life, program):
     assert (root / "networks/net/mtu").stat().st_gid == 12
     source, kind, options = shown(root)
     assert (source, kind) == ("cnmfs", "fuse.cnmfs")
-    assert {"rw", "allow_other", "default_permissions"} <= set(options.split(","))
+    assert {"rw", "allow_other"} <= set(options.split(","))
     run("umount", str(root))
     assert until(lambda: not life.pids(root), PATIENCE)
     # It may be anywhere, if it is given with its path.
