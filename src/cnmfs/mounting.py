@@ -16,11 +16,10 @@ from typing import Any
 
 import pycnm
 from cnmfs import adapter
-from cnmfs.filesystem import Filesystem
-from cnmfs.layout import Layout
+from cnmfs.assembly import assemble
 from cnmfs.options import Options
 from cnmfs.patience import Patience
-from cnmfs.reasons import Caller, Reasons
+from cnmfs.reasons import Caller
 from cnmfs.watching import Watching
 from pycnm.errors import CNMError, InvalidArgumentError
 from pycnm.kernel import mounts
@@ -64,18 +63,8 @@ def show(
     def caller() -> Caller:
         return adapter.caller(module)
 
-    reasons = Reasons()
     patience = Patience(lambda: adapter.interrupted(module))
-    layout = Layout(cnm, reasons, caller, patience)
-    filesystem = Filesystem(
-        layout.root,
-        lambda: cnm.revision,
-        reasons,
-        caller,
-        patience,
-        gid=options.gid,
-        rmrf=options.rmrf,
-    )
+    filesystem, layout = assemble(cnm, caller, patience, gid=options.gid, rmrf=options.rmrf)
     watching = Watching(cnm, mountpoint, [layout.journal.happened, filesystem.happened])
     thread = Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
     layout.clones.sweep()

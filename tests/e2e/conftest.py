@@ -21,10 +21,7 @@ from lives import Life
 from surroundings import as_they_were, own_namespaces
 
 import pycnm
-from cnmfs.filesystem import Filesystem
-from cnmfs.layout import Layout
-from cnmfs.patience import Patience
-from cnmfs.reasons import Caller, Reasons
+from cnmfs.assembly import assemble
 from pycnm.testing import FakeKernel
 
 SERVER = Path(__file__).parent / "server.py"
@@ -43,18 +40,7 @@ class Direct:
 
     def __init__(self, directory, **options):
         self.cnm = pycnm.Controller(directory, kernel=FakeKernel())
-        caller = Caller(0, 1)
-        reasons = Reasons()
-        patience = Patience()
-        self.layout = Layout(self.cnm, reasons, lambda: caller, patience)
-        self.fs = Filesystem(
-            self.layout.root,
-            lambda: self.cnm.revision,
-            reasons,
-            lambda: caller,
-            patience,
-            **options,
-        )
+        self.fs = assemble(self.cnm, **options).filesystem
         self.listdir = self.fs.listing
         self.mkdir, self.rmdir, self.unlink = self.fs.make, self.fs.remove, self.fs.unlink
         self.rename, self.readlink = self.fs.rename, self.fs.target

@@ -9,9 +9,7 @@ from pathlib import Path
 from expected import Binding, Endpoint, Network, Sandbox, World
 
 import pycnm
-from cnmfs.filesystem import Filesystem
-from cnmfs.layout import Layout
-from cnmfs.reasons import Caller, Reasons
+from cnmfs.assembly import assemble
 
 MAIN = 254
 DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
@@ -229,9 +227,7 @@ class Tree:
     """The pure tree of a controller."""
 
     def __init__(self, cnm: pycnm.Controller) -> None:
-        caller, reasons = Caller(0, 1), Reasons()
-        root = Layout(cnm, reasons, lambda: caller).root
-        self.files = Filesystem(root, reasons, lambda: caller)
+        self.files = assemble(cnm).filesystem
 
     def read(self, path: str) -> str:
         handle = self.files.open(path, os.O_RDONLY)
@@ -276,7 +272,7 @@ class Tree:
             status = self.files.status(below)
             if status.mode & 0o170000 == 0o040000:
                 yield from self.everything(below)
-            elif status.mode & 0o170000 == 0o100000:
+            elif status.mode & 0o170000 == 0o100000 and status.mode & 0o400:
                 size = len(self.read(below).encode())
                 assert name in {"events", "error_log"} or size == status.size, below
 
