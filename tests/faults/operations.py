@@ -1,0 +1,296 @@
+"""What is swept: every operation of the API, with what has to be there before it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+import pycnm
+
+FOREIGN = "foreign"
+"""A namespace that somebody else has made."""
+
+NOTHING: Any = lambda *_: None  # noqa: E731
+SUBNETS = ("10.9.0.0/24", "fd00:9::/64")
+PORTS = ("8080:80", "8053:53/udp", "8100-8103:100-103", "127.0.0.1:8081:81")
+MTU = {"com.docker.network.driver.mtu": "1400"}
+
+
+@attrs.frozen
+class Operation:
+    """Something to be interrupted in.
+
+    Attributes:
+        do: it, with a Controller.
+        happened: whether it has come about, as one that was opened later sees it.
+        undo: what takes it back; all is as it was before `setup` then.
+        setup: what is made anew each time, because `do` takes it away.
+        base: what is there all the time.
+        opens: opening the Controller is a part of it.
+        fresh: there is no state directory yet.
+        drifts: what is recorded isn't so before it has happened.
+    """
+
+    do: Callable[[pycnm.Controller], Any]
+    happened: Callable[[pycnm.Controller], bool]
+    undo: Callable[[pycnm.Controller], Any] = NOTHING
+    setup: Callable[[pycnm.Controller, Any], Any] = NOTHING
+    base: Callable[[pycnm.Controller], Any] = NOTHING
+    opens: bool = False
+    fresh: bool = False
+    drifts: bool = False
+
+    def attempt(self, directory, host, armed):
+        """Open a Controller and do it; `armed` is called where it begins."""
+        if self.opens:
+            armed()
+        with pycnm.Controller(directory, host=host) as cnm:
+            if not self.opens:
+                armed()
+            self.do(cnm)
+
+
+def has(cnm, what, name):
+    return name in [each.name for each in getattr(cnm, what)()]
+
+
+def network(cnm):
+    return cnm.create_network("n", subnet=SUBNETS)
+
+
+def pair(cnm):
+    """A network with d on it, and c that isn't."""
+    network(cnm).connect(cnm.create_sandbox("d"))
+    cnm.create_sandbox("c")
+
+
+def c_connected(cnm):
+    pair(cnm)
+    cnm.network("n").connect("c")
+
+
+def connect_with_ports(cnm):
+    cnm.network("n").connect("c", publish=PORTS, aliases=["web"])
+
+
+def disconnect(cnm):
+    cnm.network("n").disconnect("c")
+
+
+def endpoint(cnm):
+    """The endpoint of c on n; None if there is none."""
+    found = [each for each in cnm.sandbox("c").endpoints if each.network.name == "n"]
+    return found[0] if found else None
+
+
+def connected(cnm):
+    return endpoint(cnm) is not None
+
+
+def ports(cnm):
+    return len(endpoint(cnm).ports)
+
+
+def loose(cnm):
+    """The endpoint e of n, joined or not; None if there is none."""
+    found = [each for each in cnm.network("n").endpoints if each.name == "e"]
+    return found[0] if found else None
+
+
+def joined_once(cnm):
+    """The endpoint e, which knows where its ports were."""
+    pair(cnm)
+    loose_one = cnm.network("n").create_endpoint("e", publish=["8080:80"])
+    loose_one.join("c")
+    loose_one.leave()
+
+
+def damage(cnm, host):
+    """Take away what a careless administrator would."""
+    link = endpoint(cnm).host_interface
+    subprocess.run(["ip", "-n", host, "link", "del", link], check=True)
+    subprocess.run(["ip", "netns", "exec", host, "nft", "flush", "ruleset"], check=True)
+    subprocess.run(["ip", "-n", host, "address", "flush", "dev", cnm.network("n").interface],
+                   check=True)  # fmt: skip
+
+
+TABLE = {
+    "first start": Operation(
+        do=lambda cnm: cnm.networks(),
+        happened=lambda cnm: len(cnm.networks()) == 3,
+        opens=True,
+        fresh=True,
+    ),
+    "open": Operation(
+        do=lambda cnm: cnm.check(),
+        happened=lambda cnm: True,
+        base=c_connected,
+        opens=True,
+    ),
+    "create network, the first": Operation(
+        do=network,
+        happened=lambda cnm: has(cnm, "networks", "n"),
+        undo=lambda cnm: cnm.network("n").delete(),
+    ),
+    "create network, another": Operation(
+        do=network,
+        happened=lambda cnm: has(cnm, "networks", "n"),
+        undo=lambda cnm: cnm.network("n").delete(),
+        base=lambda cnm: cnm.create_network("m").connect(cnm.create_sandbox("m")),
+    ),
+    "configure network: subnet": Operation(
+        do=lambda cnm: cnm.network("n").configure(subnet=["10.10.0.0/24", "fd00:10::/64"]),
+        happened=lambda cnm: str(cnm.network("n").subnets[0]) == "10.10.0.0/24",
+        undo=lambda cnm: cnm.network("n").configure(subnet=SUBNETS),
+        base=network,
+    ),
+    "configure network: MTU": Operation(
+        do=lambda cnm: cnm.network("n").configure(options=MTU),
+        happened=lambda cnm: cnm.network("n").options == MTU,
+        undo=lambda cnm: cnm.network("n").configure(options=dict.fromkeys(MTU)),
+        base=c_connected,
+    ),
+    "rename network": Operation(
+        do=lambda cnm: cnm.network("n").rename("m"),
+        happened=lambda cnm: has(cnm, "networks", "m"),
+        undo=lambda cnm: cnm.network("m").rename("n"),
+        base=c_connected,
+    ),
+    "delete network": Operation(
+        do=lambda cnm: cnm.network("n").delete(),
+        happened=lambda cnm: not has(cnm, "networks", "n"),
+        setup=lambda cnm, host: network(cnm),
+    ),
+    "delete network by force": Operation(
+        do=lambda cnm: cnm.network("n").delete(force=True),
+        happened=lambda cnm: not has(cnm, "networks", "n"),
+        undo=lambda cnm: [cnm.sandbox(name).delete() for name in ("c", "d")],
+        setup=lambda cnm, host: [pair(cnm), connect_with_ports(cnm)],
+    ),
+    "create sandbox": Operation(
+        do=lambda cnm: cnm.create_sandbox("c", hostname="web"),
+        happened=lambda cnm: has(cnm, "sandboxes", "c"),
+        undo=lambda cnm: cnm.sandbox("c").delete(),
+    ),
+    "adopt sandbox": Operation(
+        do=lambda cnm: cnm.create_sandbox("c", netns=FOREIGN),
+        happened=lambda cnm: has(cnm, "sandboxes", "c"),
+        undo=lambda cnm: cnm.sandbox("c").delete(),
+    ),
+    "delete sandbox": Operation(
+        do=lambda cnm: cnm.sandbox("c").delete(),
+        happened=lambda cnm: not has(cnm, "sandboxes", "c"),
+        setup=lambda cnm, host: [
+            cnm.create_sandbox("c"),
+            connect_with_ports(cnm),
+            cnm.network("bridge").connect("c"),
+        ],
+        base=network,
+    ),
+    "connect": Operation(
+        do=lambda cnm: cnm.network("n").connect("c"),
+        happened=connected,
+        undo=disconnect,
+        base=pair,
+    ),
+    "connect, the first": Operation(
+        do=lambda cnm: cnm.network("bridge").connect("c"),
+        happened=lambda cnm: bool(cnm.sandbox("c").endpoints),
+        undo=lambda cnm: cnm.network("bridge").disconnect("c"),
+        base=lambda cnm: cnm.create_sandbox("c"),
+    ),
+    "connect, with another gateway": Operation(
+        do=lambda cnm: cnm.network("m").connect("c", gateway_priority=1),
+        happened=lambda cnm: len(cnm.sandbox("c").endpoints) == 2,
+        undo=lambda cnm: cnm.network("m").disconnect("c"),
+        base=lambda cnm: [c_connected(cnm), cnm.create_network("m")],
+    ),
+    "connect, with ports": Operation(
+        do=connect_with_ports, happened=connected, undo=disconnect, base=pair
+    ),
+    "connect an adopted sandbox": Operation(
+        do=lambda cnm: cnm.network("n").connect("c", publish=["8080:80"]),
+        happened=connected,
+        undo=disconnect,
+        base=lambda cnm: [network(cnm), cnm.create_sandbox("c", netns=FOREIGN)],
+    ),
+    "disconnect": Operation(
+        do=disconnect,
+        happened=lambda cnm: not connected(cnm),
+        setup=lambda cnm, host: connect_with_ports(cnm),
+        base=pair,
+    ),
+    "disconnect, the last": Operation(
+        do=lambda cnm: cnm.network("bridge").disconnect("c"),
+        happened=lambda cnm: not cnm.sandbox("c").endpoints,
+        setup=lambda cnm, host: cnm.network("bridge").connect("c", publish=["8080:80"]),
+        base=lambda cnm: cnm.create_sandbox("c"),
+    ),
+    "configure endpoint": Operation(
+        do=lambda cnm: endpoint(cnm).configure(
+            ip="10.9.0.77", mac="02:00:00:00:00:07", aliases=["web"]
+        ),
+        happened=lambda cnm: str(endpoint(cnm).ip) == "10.9.0.77",
+        undo=disconnect,
+        setup=lambda cnm, host: cnm.network("n").connect("c"),
+        base=pair,
+    ),
+    "publish": Operation(
+        do=lambda cnm: endpoint(cnm).publish(*PORTS),
+        happened=lambda cnm: ports(cnm) > 0,
+        undo=lambda cnm: endpoint(cnm).unpublish(*PORTS),
+        base=c_connected,
+    ),
+    "publish more": Operation(
+        do=lambda cnm: endpoint(cnm).publish("9090:90"),
+        happened=lambda cnm: any(each.host_port == 9090 for each in endpoint(cnm).ports),
+        undo=lambda cnm: endpoint(cnm).unpublish("9090:90"),
+        base=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
+    ),
+    "unpublish": Operation(
+        do=lambda cnm: endpoint(cnm).unpublish("8080:80", "8100-8103:100-103"),
+        happened=lambda cnm: not any(each.host_port == 8080 for each in endpoint(cnm).ports),
+        undo=lambda cnm: endpoint(cnm).publish("8080:80", "8100-8103:100-103"),
+        base=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
+    ),
+    "create endpoint": Operation(
+        do=lambda cnm: cnm.network("n").create_endpoint("e", publish=["8080:80"]),
+        happened=lambda cnm: loose(cnm) is not None,
+        undo=lambda cnm: loose(cnm).delete(),
+        base=pair,
+    ),
+    "join": Operation(
+        do=lambda cnm: loose(cnm).join("c"),
+        happened=lambda cnm: loose(cnm).sandbox is not None,
+        undo=lambda cnm: loose(cnm).leave(),
+        base=joined_once,
+    ),
+    "leave": Operation(
+        do=lambda cnm: loose(cnm).leave(),
+        happened=lambda cnm: loose(cnm).sandbox is None,
+        setup=lambda cnm, host: loose(cnm).join("c"),
+        base=joined_once,
+    ),
+    "delete endpoint": Operation(
+        do=lambda cnm: loose(cnm).delete(),
+        happened=lambda cnm: loose(cnm) is None,
+        setup=lambda cnm, host: cnm.network("n").create_endpoint("e", publish=["8080:80"]),
+        base=pair,
+    ),
+    "reconcile": Operation(
+        do=lambda cnm: cnm.reconcile(),
+        happened=lambda cnm: cnm.check() == [],
+        setup=damage,
+        base=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
+        drifts=True,
+    ),
+    "prune": Operation(
+        do=lambda cnm: cnm.prune(),
+        happened=lambda cnm: not has(cnm, "networks", "m"),
+        setup=lambda cnm, host: cnm.create_network("m"),
+        base=c_connected,
+    ),
+}

@@ -1,0 +1,193 @@
+"""An operation is interrupted at one point after another, and all is looked at each time."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import operations
+import pycnm
+import sight
+from surroundings import dismiss_agents
+from topology import RUN_NETNS, Machine
+from trials import Fault
+
+WORST = 5
+"""After so many failures of one operation the rest of its points can wait."""
+UNHIT = 0.1
+"""The part of the points that may not be come to: some calls are made only at times."""
+
+
+class Ground:
+    """A host with a neighbour, a namespace of somebody else, and a state directory."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.host, self.outside = Machine("h1"), Machine("outside")
+        self.machines = (self.host, self.outside, Machine(operations.FOREIGN))
+        self.host.wire(
+            self.outside, ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.66/24", "2001:db8::66/64"]
+        )
+
+    def open(self):
+        return pycnm.Controller(self.directory, host=self.host.name)
+
+    def look(self):
+        return sight.look(self.host, self.directory, {"outside"})
+
+    def clear(self):
+        """Delete all that is recorded, with the library; it must be enough."""
+        with self.open() as cnm:
+            for sandbox in cnm.sandboxes():
+                sandbox.delete()
+            for network in cnm.networks(type="custom"):
+                network.delete(force=True)
+
+    def close(self):
+        """End it, whatever state it is in."""
+        dismiss_agents(self.directory, holding=True)
+        for path in set(RUN_NETNS.iterdir()) - {Path(each.key) for each in self.machines}:
+            subprocess.run(["ip", "netns", "del", path.name], check=True)
+        for machine in self.machines:
+            machine.remove()
+
+
+@contextlib.contextmanager
+def ground(directory):
+    made = Ground(directory)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Interrupted:
+    """One operation on a ground of its own, attempted again and again.
+
+    Attributes:
+        failures: what was wrong afterwards, by the fault.
+    """
+
+    def __init__(self, name, zygote, ground, *, others=False):
+        self.name, self.operation = name, operations.TABLE[name]
+        self._zygote, self._ground, self._others = zygote, ground, others
+        with ground.open() as cnm:
+            self.operation.base(cnm)
+        self._bare = self._look()
+
+    def _look(self):
+        seen = self._ground.look()
+        if self.operation.fresh:
+            del seen["record"]  # the predefined networks get new ids
+        return seen
+
+    def plan(self):
+        """The calls of an attempt without a fault: name and what it is about, in order."""
+        for _ in range(2):  # what is done only once is done the first time
+            trial, wrong = self.attempt(Fault(), describe=True)
+            assert not wrong, wrong
+            assert trial.done, trial.outcome
+        return trial.calls
+
+    def attempt(self, fault, *, describe=False):
+        """One attempt, and what is wrong after it, in lines."""
+        ground, operation = self._ground, self.operation
+        before = self._bare
+        if operation.fresh:
+            shutil.rmtree(ground.directory)
+        elif operation.setup is not operations.NOTHING:
+            with ground.open() as cnm:
+                operation.setup(cnm, ground.host.name)
+            before = self._look()
+        trial = self._zygote.attempt(
+            self.name,
+            ground.directory,
+            ground.host.name,
+            fault,
+            others=self._others,
+            describe=describe,
+        )
+        return trial, list(self._wrong(trial, before))
+
+    def _wrong(self, trial, before):
+        if "crash" in trial.outcome:
+            yield trial.outcome["crash"]
+        ground, operation = self._ground, self.operation
+        with ground.open() as cnm:
+            yield from cnm.troubles
+            yield from (f"still pending: {row}" for row in pending(ground))
+            happened = operation.happened(cnm)
+            if happened or not operation.drifts:
+                yield from (f"check: {words}" for words in cnm.check())
+            if trial.done and not happened:
+                yield "it ended well, and hasn't happened"
+            if not happened:
+                if not operation.drifts:
+                    yield from sight.settled(before, self._look)
+                operation.do(cnm)
+                if not operation.happened(cnm):
+                    yield "it could not be repeated"
+                yield from (f"check, once it was repeated: {words}" for words in cnm.check())
+            operation.undo(cnm)
+            yield from (f"check, once it was undone: {words}" for words in cnm.check())
+        yield from sight.settled(self._bare, self._look)
+
+
+def pending(ground):
+    return sight.record(ground.directory)["changes"]
+
+
+def chosen(name, points, most):
+    """At most so many of the points, spread evenly; where it begins depends on the name."""
+    if not most or len(points) <= most:
+        return points
+    step = len(points) / most
+    offset = zlib.crc32(name.encode()) % 1000 / 1000
+    return [points[int((at + offset) * step)] for at in range(most)]
+
+
+def sweep(name, zygote, directory, faults, tally, kind, *, most=0, others=False):
+    """Attempt an operation with a fault at each point; what was wrong, in lines.
+
+    Args:
+        faults: the faults for a plan.
+        kind: what to count it as.
+        most: how many points are tried at most; 0 for all.
+    """
+    failures, tried, unhit = [], 0, 0
+    calls, points, wanted, at = [], None, [], 0
+    grounds = 0
+    while points is None or (at < len(wanted) and len(failures) < WORST):
+        grounds += 1
+        with ground(directory / f"state{grounds}") as place:
+            interrupted = Interrupted(name, zygote, place, others=others)
+            if points is None:
+                calls = interrupted.plan()
+                points = faults(calls)
+                wanted = chosen(name, points, most)
+            # One that leaves something gets the next ones a new ground.
+            while at < len(wanted):
+                fault, at = wanted[at], at + 1
+                try:
+                    trial, wrong = interrupted.attempt(fault)
+                except Exception as error:  # noqa: BLE001 - that it can't be used is a finding
+                    trial, wrong = None, [repr(error), *getattr(error, "__notes__", [])]
+                hit = trial is not None and trial.hit
+                tried += bool(hit)
+                unhit += trial is not None and not trial.hit
+                if wrong:
+                    words = trial.outcome.get("words", "") if trial else ""
+                    failures.append("\n    ".join([f"{name}: {fault} {hit} {words}", *wrong]))
+                    break
+            else:
+                place.clear()
+    tally(kind, name, points=len(points), tried=tried, failures=len(failures))
+    if unhit > UNHIT * len(wanted) + 1:
+        failures.append(
+            f"{name}: {unhit} of {len(wanted)} faults never came: {Counter(calls).most_common(9)}"
+        )
+    return failures

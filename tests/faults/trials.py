@@ -1,0 +1,187 @@
+"""An operation in a process of its own, in which one system call goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import attrs
+import gate
+
+import pycnm
+
+PATIENCE = 30.0
+"""Seconds that an operation may take on a busy machine."""
+
+LETHAL = frozenset(gate.NUMBERS) - {"recvfrom", "recvmsg", "socket", "listen"}
+"""Calls before which to be killed: between others nothing changes for anybody else."""
+
+
+@attrs.frozen
+class Fault:
+    """What goes wrong.
+
+    Attributes:
+        at: the number of the call, counted from 1; 0 for none.
+        name: what it is; another one at that place is passed over.
+        error: what it returns; 0 if its process is killed instead.
+    """
+
+    at: int = 0
+    name: str = ""
+    error: int = 0
+
+    def __str__(self):
+        return f"{self.name}#{self.at} {self.error or 'KILL'}"
+
+
+@attrs.define
+class Trial:
+    """An operation that was attempted, and how it went.
+
+    Attributes:
+        outcome: what the process reported; empty if it was killed.
+        calls: of the process that was watched, in order: what they were, in words.
+        hit: the call that the fault was at; empty if it never came.
+    """
+
+    outcome: dict = attrs.field(factory=dict)
+    calls: list = attrs.field(factory=list)
+    hit: str = ""
+
+    @property
+    def done(self):
+        """Whether the operation came to its end without an error."""
+        return "ended" in self.outcome and not {"error", "crash"} & set(self.outcome)
+
+
+class Zygote:
+    """Starts the processes in which operations are tried."""
+
+    def __init__(self):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        source = str(Path(pycnm.__file__).parents[1])
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).parent / "victim.py")],
+                stdin=theirs,
+                env={**os.environ, "PYTHONPATH": source},
+            )
+        self._orders = ours
+
+    def close(self):
+        self._orders.close()
+        self._process.wait(PATIENCE)
+
+    def attempt(self, operation, directory, host, fault=Fault(), *, others=False, describe=False):  # noqa: B008 - frozen
+        """Have a process do an operation, with a fault.
+
+        Args:
+            others: the fault is in a process that this one starts, not in itself.
+            describe: say of every call what it is about, which takes time.
+        """
+        ours, theirs = socket.socketpair()
+        order = {"operation": operation, "directory": str(directory), "host": host}
+        with ours:
+            with theirs:
+                socket.send_fds(self._orders, [json.dumps(order).encode()], [theirs.fileno()])
+            return _Attempt(ours, fault, others=others, describe=describe).run()
+
+
+class _Attempt:
+    """One process at work, and the gate before its calls."""
+
+    def __init__(self, report, fault, *, others, describe):
+        self._report, self._fault = report, fault
+        self._others, self._describe = others, describe
+        self._armed = threading.Event()
+        self._processes = {}
+        self._count = 0
+        self._last = ()
+        self._pid = 0
+        self.trial = Trial()
+
+    def run(self):
+        self._report.settimeout(PATIENCE)
+        lines = self._report.makefile("rb")
+        first = json.loads(lines.readline())
+        self._pid = first["pid"]
+        listener = gate.take(self._pid, first["listener"])
+        end = os.pidfd_open(self._pid)
+        # Whom the process starts is behind the gate too, perhaps for long.
+        threading.Thread(target=self._watch, args=[listener], daemon=True, name="gate").start()
+        try:
+            self._go_on()
+            for line in lines:
+                words = json.loads(line)
+                if "armed" in words:
+                    self._armed.set()
+                else:
+                    self._armed.clear()
+                    self.trial.outcome = words
+                self._go_on()
+            poll = select.poll()
+            poll.register(end, select.POLLIN)
+            if not poll.poll(PATIENCE * 1000):
+                raise TimeoutError("it doesn't end")
+        except (TimeoutError, ConnectionError):
+            os.kill(self._pid, signal.SIGKILL)
+            raise
+        finally:
+            self._armed.clear()
+            os.close(end)
+        return self.trial
+
+    def _go_on(self):
+        with contextlib.suppress(ConnectionError):
+            self._report.send(b"!")
+
+    def _watch(self, listener):
+        """Let calls pass, until nobody is left who could make any."""
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        try:
+            while True:
+                ((_, events),) = poll.poll()
+                if not events & select.POLLIN:
+                    return
+                call = gate.receive(listener)
+                if call is None:
+                    continue
+                error = self._decide(call) if self._armed.is_set() else 0
+                if error is not None:
+                    gate.answer(listener, call, error)
+        finally:
+            os.close(listener)
+
+    def _decide(self, call):
+        """0 to let it pass, an error to have it return that, None if it never will."""
+        if call.task not in self._processes:
+            self._processes[call.task] = call.process()
+        process = self._processes[call.task]
+        if (process != self._pid) != self._others:
+            return 0
+        # The kernel begins a write to some settings anew until it has the lock.
+        again = call.name == "write" and call[1:] == self._last[1:]
+        self._last = call
+        if again:
+            return 0
+        self._count += 1
+        fault, trial = self._fault, self.trial
+        if self._describe:
+            trial.calls.append((call.name, call.object()))
+        if not fault.at or trial.hit or self._count < fault.at or call.name != fault.name:
+            return 0
+        trial.hit = str(call)
+        if fault.error:
+            return fault.error
+        os.kill(process, signal.SIGKILL)
+        return None
