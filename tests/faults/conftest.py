@@ -24,6 +24,7 @@ from hosts import (  # noqa: F401 - fixtures
     outside,
     own_machine,
 )
+from trials import Zygote
 
 TALLY = "tally"
 
@@ -32,6 +33,14 @@ def pytest_addoption(parser):
     parser.addoption(
         "--all", action="store_true", help="every point of every sweep, which takes long"
     )
+
+
+@pytest.fixture
+def zygote():
+    """Starts processes in which operations are tried."""
+    made = Zygote()
+    yield made
+    made.close()
 
 
 @pytest.fixture

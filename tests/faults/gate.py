@@ -69,7 +69,7 @@ _NUMBERS = {
 _X86 = platform.machine() == "x86_64"
 _ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(platform.machine())
 _SECCOMP = 317 if _X86 else 277
-_PIDFD_OPEN, _PIDFD_GETFD = 434, 438
+_PIDFD_GETFD = 438
 NUMBERS = {name: both[0] if _X86 else both[1] for name, both in _NUMBERS.items()}
 NAMES = {number: name for name, number in NUMBERS.items() if number is not None}
 _PATH_AT = {
@@ -192,9 +192,8 @@ class Call(NamedTuple):
         try:
             found = os.readlink(f"/proc/{self.task}/fd/{number}")
             if found.startswith("socket:"):
-                with taken(self.process(), number) as descriptor:
-                    with socket.socket(fileno=os.dup(descriptor)) as twin:
-                        return _family(twin.family)
+                with socket.socket(fileno=take(self.process(), number)) as twin:
+                    return _family(twin.family)
         except OSError:
             return "?"
         return found
@@ -219,23 +218,9 @@ def _text(task, address):
         return "?"
 
 
-class taken:  # noqa: N801 - a context manager
-    """A copy of a descriptor of another process, for a block."""
-
-    def __init__(self, process, number):
-        self._process, self._number = process, number
-
-    def __enter__(self):
-        self._descriptor = take(self._process, self._number)
-        return self._descriptor
-
-    def __exit__(self, *_):
-        os.close(self._descriptor)
-
-
 def take(process, number):
     """A copy of a descriptor of another process (pidfd_getfd(2))."""
-    pidfd = _call(_PIDFD_OPEN, process, 0)
+    pidfd = os.pidfd_open(process)
     try:
         return _call(_PIDFD_GETFD, pidfd, number, 0)
     finally:

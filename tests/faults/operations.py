@@ -10,6 +10,7 @@ import attrs
 
 import pycnm
 
+HOST = "h1"
 FOREIGN = "foreign"
 """A namespace that somebody else has made."""
 
@@ -25,7 +26,8 @@ class Operation:
 
     Attributes:
         do: it, with a Controller.
-        happened: whether it has come about, as one that was opened later sees it.
+        happened: whether it has come about, as one that was opened later sees it;
+            None if there is no telling.
         undo: what takes it back; all is as it was before `setup` then.
         setup: what is made anew each time, because `do` takes it away.
         base: what is there all the time.
@@ -35,9 +37,9 @@ class Operation:
     """
 
     do: Callable[[pycnm.Controller], Any]
-    happened: Callable[[pycnm.Controller], bool]
+    happened: Callable[[pycnm.Controller], bool | None] = NOTHING
     undo: Callable[[pycnm.Controller], Any] = NOTHING
-    setup: Callable[[pycnm.Controller, Any], Any] = NOTHING
+    setup: Callable[[pycnm.Controller], Any] = NOTHING
     base: Callable[[pycnm.Controller], Any] = NOTHING
     opens: bool = False
     fresh: bool = False
@@ -70,6 +72,11 @@ def pair(cnm):
 def c_connected(cnm):
     pair(cnm)
     cnm.network("n").connect("c")
+
+
+def used(cnm):
+    """Processes were started in c, so its hosts file follows what happens."""
+    return cnm.sandbox("c").run(["true"], check=True)
 
 
 def connect_with_ports(cnm):
@@ -108,25 +115,23 @@ def joined_once(cnm):
     loose_one.leave()
 
 
-def damage(cnm, host):
+def damage(cnm):
     """Take away what a careless administrator would."""
     link = endpoint(cnm).host_interface
-    subprocess.run(["ip", "-n", host, "link", "del", link], check=True)
-    subprocess.run(["ip", "netns", "exec", host, "nft", "flush", "ruleset"], check=True)
-    subprocess.run(["ip", "-n", host, "address", "flush", "dev", cnm.network("n").interface],
+    subprocess.run(["ip", "-n", HOST, "link", "del", link], check=True)
+    subprocess.run(["ip", "netns", "exec", HOST, "nft", "flush", "ruleset"], check=True)
+    subprocess.run(["ip", "-n", HOST, "address", "flush", "dev", cnm.network("n").interface],
                    check=True)  # fmt: skip
 
 
 TABLE = {
     "first start": Operation(
         do=lambda cnm: cnm.networks(),
-        happened=lambda cnm: len(cnm.networks()) == 3,
         opens=True,
         fresh=True,
     ),
     "open": Operation(
         do=lambda cnm: cnm.check(),
-        happened=lambda cnm: True,
         base=c_connected,
         opens=True,
     ),
@@ -162,13 +167,13 @@ TABLE = {
     "delete network": Operation(
         do=lambda cnm: cnm.network("n").delete(),
         happened=lambda cnm: not has(cnm, "networks", "n"),
-        setup=lambda cnm, host: network(cnm),
+        setup=network,
     ),
     "delete network by force": Operation(
         do=lambda cnm: cnm.network("n").delete(force=True),
         happened=lambda cnm: not has(cnm, "networks", "n"),
         undo=lambda cnm: [cnm.sandbox(name).delete() for name in ("c", "d")],
-        setup=lambda cnm, host: [pair(cnm), connect_with_ports(cnm)],
+        setup=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
     ),
     "create sandbox": Operation(
         do=lambda cnm: cnm.create_sandbox("c", hostname="web"),
@@ -183,18 +188,22 @@ TABLE = {
     "delete sandbox": Operation(
         do=lambda cnm: cnm.sandbox("c").delete(),
         happened=lambda cnm: not has(cnm, "sandboxes", "c"),
-        setup=lambda cnm, host: [
+        setup=lambda cnm: [
             cnm.create_sandbox("c"),
             connect_with_ports(cnm),
             cnm.network("bridge").connect("c"),
         ],
         base=network,
     ),
+    "run in a sandbox": Operation(
+        do=used,
+        base=lambda cnm: [c_connected(cnm), used(cnm)],
+    ),
     "connect": Operation(
-        do=lambda cnm: cnm.network("n").connect("c"),
-        happened=connected,
-        undo=disconnect,
-        base=pair,
+        do=lambda cnm: cnm.network("n").connect("d"),
+        happened=lambda cnm: bool(cnm.sandbox("d").endpoints),
+        undo=lambda cnm: cnm.network("n").disconnect("d"),
+        base=lambda cnm: [c_connected(cnm), used(cnm), cnm.network("n").disconnect("d")],
     ),
     "connect, the first": Operation(
         do=lambda cnm: cnm.network("bridge").connect("c"),
@@ -206,7 +215,7 @@ TABLE = {
         do=lambda cnm: cnm.network("m").connect("c", gateway_priority=1),
         happened=lambda cnm: len(cnm.sandbox("c").endpoints) == 2,
         undo=lambda cnm: cnm.network("m").disconnect("c"),
-        base=lambda cnm: [c_connected(cnm), cnm.create_network("m")],
+        base=lambda cnm: [c_connected(cnm), cnm.create_network("m"), used(cnm)],
     ),
     "connect, with ports": Operation(
         do=connect_with_ports, happened=connected, undo=disconnect, base=pair
@@ -220,13 +229,13 @@ TABLE = {
     "disconnect": Operation(
         do=disconnect,
         happened=lambda cnm: not connected(cnm),
-        setup=lambda cnm, host: connect_with_ports(cnm),
+        setup=connect_with_ports,
         base=pair,
     ),
     "disconnect, the last": Operation(
         do=lambda cnm: cnm.network("bridge").disconnect("c"),
         happened=lambda cnm: not cnm.sandbox("c").endpoints,
-        setup=lambda cnm, host: cnm.network("bridge").connect("c", publish=["8080:80"]),
+        setup=lambda cnm: cnm.network("bridge").connect("c", publish=["8080:80"]),
         base=lambda cnm: cnm.create_sandbox("c"),
     ),
     "configure endpoint": Operation(
@@ -235,7 +244,7 @@ TABLE = {
         ),
         happened=lambda cnm: str(endpoint(cnm).ip) == "10.9.0.77",
         undo=disconnect,
-        setup=lambda cnm, host: cnm.network("n").connect("c"),
+        setup=lambda cnm: cnm.network("n").connect("c"),
         base=pair,
     ),
     "publish": Operation(
@@ -271,13 +280,13 @@ TABLE = {
     "leave": Operation(
         do=lambda cnm: loose(cnm).leave(),
         happened=lambda cnm: loose(cnm).sandbox is None,
-        setup=lambda cnm, host: loose(cnm).join("c"),
+        setup=lambda cnm: loose(cnm).join("c"),
         base=joined_once,
     ),
     "delete endpoint": Operation(
         do=lambda cnm: loose(cnm).delete(),
         happened=lambda cnm: loose(cnm) is None,
-        setup=lambda cnm, host: cnm.network("n").create_endpoint("e", publish=["8080:80"]),
+        setup=lambda cnm: cnm.network("n").create_endpoint("e", publish=["8080:80"]),
         base=pair,
     ),
     "reconcile": Operation(
@@ -290,7 +299,7 @@ TABLE = {
     "prune": Operation(
         do=lambda cnm: cnm.prune(),
         happened=lambda cnm: not has(cnm, "networks", "m"),
-        setup=lambda cnm, host: cnm.create_network("m"),
+        setup=lambda cnm: cnm.create_network("m"),
         base=c_connected,
     ),
 }

@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import sqlite3
-import struct
+import sys
 from pathlib import Path
 
 import gate
@@ -29,10 +29,10 @@ NUMBERS = {"number", "cursor"}
 SETTLING = 3.0
 """Seconds the kernel may take to bring about what was asked for."""
 
-# rtnetlink(7), linux/if_link.h, linux/if_addr.h, linux/rtnetlink.h, linux/neighbour.h
+# Numbers of rtnetlink(7).
 _GET_LINK, _GET_ADDRESS, _GET_ROUTE, _GET_NEIGHBOUR = 18, 22, 26, 30
 _LINK = {1: "address", 4: "mtu", 20: "alias", 27: "group"}
-_ADDRESS, _NAME, _MASTER = 1, 3, 10
+_NAME, _MASTER = 3, 10
 _UP, _PERMANENT, _LOCAL_TABLE = 1, 0x80, 255
 
 
@@ -70,46 +70,55 @@ def network():
     """Links, addresses, routes and permanent neighbours of the namespace this thread is in."""
     with Socket(0) as kernel:
 
-        def ask(kind, header):
-            return [each.payload for each in kernel.dump(message(kind, NLM_F_DUMP, header))]
+        def ask(kind, size):
+            dump = kernel.dump(message(kind, NLM_F_DUMP, bytes(size)))
+            return [(each.payload, attributes(each.payload, size)) for each in dump]
 
-        links = {}
-        for data in ask(_GET_LINK, bytes(16)):
-            _, _, index, flags = struct.unpack_from("=BxHiI", data)
-            links[index] = (flags & _UP, attributes(data, 16))
-        names = {index: found[_NAME].rstrip(b"\0").decode() for index, (_, found) in links.items()}
+        links = ask(_GET_LINK, 16)
+        names = {_index(data): found[_NAME].rstrip(b"\0").decode() for data, found in links}
+        return sorted([
+            *(_link(names, *link) for link in links),
+            *(_address(names, *address) for address in ask(_GET_ADDRESS, 8)),
+            *(_route(names, *route) for route in ask(_GET_ROUTE, 12)),
+            *(_neighbour(names, *neighbour) for neighbour in ask(_GET_NEIGHBOUR, 12)),
+        ])  # fmt: skip
 
-        def named(data):
-            return names.get(int.from_bytes(data, "little"), data.hex())
 
-        seen = []
-        for index, (up, found) in links.items():
-            if names[index].startswith("veth"):
-                del found[_ADDRESS]  # the host's end gets any that comes
-            facts = {word: found[kind].hex() for kind, word in _LINK.items() if kind in found}
-            facts["master"] = named(found[_MASTER]) if _MASTER in found else ""
-            seen.append(f"link {names[index]} {'up' if up else 'down'} {facts}")
-        for data in ask(_GET_ADDRESS, bytes(8)):
-            _, length, _, _, index = struct.unpack_from("=BBBBi", data)
-            found = attributes(data, 8)
-            address = found.get(2, found.get(1, b""))
-            # The kernel gives link-local addresses when it gets to it.
-            if not address.startswith(b"\xfe\x80"):
-                seen.append(f"address {_text(address)}/{length} on {names.get(index)}")
-        for data in ask(_GET_ROUTE, bytes(12)):
-            _, length, _, _, table, *_ = struct.unpack_from("=8B", data)
-            found = attributes(data, 12)
-            to = found.get(1, b"")
-            if table != _LOCAL_TABLE and not to.startswith((b"\xfe\x80", b"\xff")):
-                via = _text(found[5]) if 5 in found else ""
-                seen.append(f"route {_text(to)}/{length} via {via} on {named(found.get(4, b''))}")
-        for data in ask(_GET_NEIGHBOUR, bytes(12)):
-            _, index, state = struct.unpack_from("=B3xiH", data)
-            if state & _PERMANENT:
-                found = attributes(data, 12)
-                seen.append(f"neighbour {found.get(1, b'').hex()} {found.get(2, b'').hex()} "
-                            f"on {names.get(index)}")  # fmt: skip
-    return sorted(seen)
+def _index(data):
+    return int.from_bytes(data[4:8], sys.byteorder)
+
+
+def _link(names, data, found):
+    name = names[_index(data)]
+    up = data[8] & _UP
+    facts = {word: found[kind].hex() for kind, word in _LINK.items() if kind in found}
+    if name.startswith("veth"):
+        del facts["address"]  # the host's end gets any that comes
+    master = names[int.from_bytes(found[_MASTER], sys.byteorder)] if _MASTER in found else ""
+    return f"link {name} {'up' if up else 'down'} {facts} {master}"
+
+
+def _address(names, data, found):
+    address = found.get(2, found.get(1, b""))
+    # The kernel gives link-local addresses when it gets to it.
+    if address.startswith(b"\xfe\x80"):
+        return ""
+    return f"address {_text(address)}/{data[1]} on {names.get(_index(data))}"
+
+
+def _route(names, data, found):
+    to = found.get(1, b"")
+    if data[4] == _LOCAL_TABLE or to.startswith((b"\xfe\x80", b"\xff")):
+        return ""
+    on = names.get(int.from_bytes(found.get(4, b""), sys.byteorder))
+    return f"route {_text(to)}/{data[1]} via {_text(found.get(5, b''))} on {on}"
+
+
+def _neighbour(names, data, found):
+    if not data[8] & _PERMANENT:
+        return ""
+    words = [found.get(kind, b"").hex() for kind in (1, 2)]
+    return f"neighbour {words} on {names.get(_index(data))}"
 
 
 def _text(address):
@@ -144,7 +153,11 @@ def held(directory):
     for pid in agents(directory):
         process = Path("/proc", str(pid))
         with contextlib.suppress(OSError):
-            paths = [process / "ns/net", *(process / "fd").iterdir(), *process.glob("task/*/ns/net")]
+            paths = [
+                process / "ns/net",
+                *(process / "fd").iterdir(),
+                *process.glob("task/*/ns/net"),
+            ]
             for path in paths:
                 with contextlib.suppress(OSError):
                     kind, _, number = os.readlink(path).partition(":")

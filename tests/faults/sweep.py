@@ -10,11 +10,12 @@ from collections import Counter
 from pathlib import Path
 
 import operations
-import pycnm
 import sight
 from surroundings import dismiss_agents
 from topology import RUN_NETNS, Machine
 from trials import Fault
+
+import pycnm
 
 WORST = 5
 """After so many failures of one operation the rest of its points can wait."""
@@ -27,7 +28,7 @@ class Ground:
 
     def __init__(self, directory):
         self.directory = directory
-        self.host, self.outside = Machine("h1"), Machine("outside")
+        self.host, self.outside = Machine(operations.HOST), Machine("outside")
         self.machines = (self.host, self.outside, Machine(operations.FOREIGN))
         self.host.wire(
             self.outside, ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.66/24", "2001:db8::66/64"]
@@ -101,7 +102,7 @@ class Interrupted:
             shutil.rmtree(ground.directory)
         elif operation.setup is not operations.NOTHING:
             with ground.open() as cnm:
-                operation.setup(cnm, ground.host.name)
+                operation.setup(cnm)
             before = self._look()
         trial = self._zygote.attempt(
             self.name,
@@ -123,13 +124,16 @@ class Interrupted:
             happened = operation.happened(cnm)
             if happened or not operation.drifts:
                 yield from (f"check: {words}" for words in cnm.check())
-            if trial.done and not happened:
+            if trial.done and happened is False:
                 yield "it ended well, and hasn't happened"
+            # What is put back is put back, though the rest can't be.
+            if "error" in trial.outcome and happened and not operation.drifts:
+                yield "it failed, and has happened"
             if not happened:
                 if not operation.drifts:
                     yield from sight.settled(before, self._look)
                 operation.do(cnm)
-                if not operation.happened(cnm):
+                if operation.happened(cnm) is False:
                     yield "it could not be repeated"
                 yield from (f"check, once it was repeated: {words}" for words in cnm.check())
             operation.undo(cnm)

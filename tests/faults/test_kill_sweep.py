@@ -5,17 +5,10 @@ from __future__ import annotations
 import operations
 import pytest
 from sweep import sweep
-from trials import LETHAL, Fault, Zygote
+from trials import LETHAL, Fault
 
 MOST = 24
 """Points of an operation that are tried, unless all are."""
-
-
-@pytest.fixture
-def zygote(as_found):
-    made = Zygote()
-    yield made
-    made.close()
 
 
 def deaths(calls):

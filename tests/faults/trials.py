@@ -81,7 +81,7 @@ class Zygote:
         self._orders.close()
         self._process.wait(PATIENCE)
 
-    def attempt(self, operation, directory, host, fault=Fault(), *, others=False, describe=False):  # noqa: B008 - frozen
+    def attempt(self, operation, directory, host, fault=Fault(), *, others=False, describe=False):
         """Have a process do an operation, with a fault.
 
         Args:
@@ -128,15 +128,11 @@ class _Attempt:
                     self._armed.clear()
                     self.trial.outcome = words
                 self._go_on()
-            poll = select.poll()
-            poll.register(end, select.POLLIN)
-            if not poll.poll(PATIENCE * 1000):
-                raise TimeoutError("it doesn't end")
-        except (TimeoutError, ConnectionError):
-            os.kill(self._pid, signal.SIGKILL)
-            raise
+            _await_end(end)
         finally:
             self._armed.clear()
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(end, signal.SIGKILL)
             os.close(end)
         return self.trial
 
@@ -185,3 +181,9 @@ class _Attempt:
             return fault.error
         os.kill(process, signal.SIGKILL)
         return None
+
+
+def _await_end(process):
+    ended, _, _ = select.select([process], [], [], PATIENCE)
+    if not ended:
+        raise TimeoutError("the process that did the operation doesn't end")

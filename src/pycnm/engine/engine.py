@@ -54,6 +54,8 @@ class Engine:
         self.locks = Locks(state_dir)
         self.watches: set[Watch] = set()
         self._ipams: dict[str, IPAM] = {}
+        # Changes of this process that could not be settled: the disk was full.
+        self._unsettled: set[int] = set()
         self._maker = 0
         self._alive = -1
         self._pid = 0
@@ -83,6 +85,7 @@ class Engine:
             tx.execute("DELETE FROM makers WHERE id < ?", (self._maker,))
             self._alive = self.locks.live(self._maker)
         self._pid = os.getpid()
+        self._unsettled.clear()
 
     # Drivers and IPAMs
 
@@ -186,12 +189,18 @@ class Engine:
             else:
                 self.kernel.run(undo, do)
         except BaseException as error:
+            if forward:
+                self._take_it_back(undo, do, error)
             self._forget(decision.change, error)
             raise
         try:
             with self.db.write() as tx:
                 self.settle(tx, decision.change, done=True, decision=decision)
         except BaseException as error:
+            self._unsettled.add(decision.change)
+            # What is recorded as to be finished will be: it has happened.
+            if forward and isinstance(error, CNMError):
+                return result
             if not forward:
                 self._take_it_back(undo, do, error)
             raise
@@ -203,15 +212,15 @@ class Engine:
             with self.db.write() as tx:
                 self.settle(tx, change, done=False)
         except CNMError as trouble:
+            self._unsettled.add(change)
             error.add_note(f"and it is still recorded as pending: {trouble}")
 
     def _take_it_back(
         self, undo: tuple[Operation, ...], do: tuple[Operation, ...], error: BaseException
     ) -> None:
-        """Make the kernel as it was, since what it did can't be recorded (a full disk).
+        """Make the kernel as it was: it did part of it, or it can't be recorded (a full disk).
 
-        The record stays pending; whoever opens the state directory after this
-        process settles it.
+        Where the record stays pending, the next change settles it, whoever makes it.
         """
         try:
             self.kernel.attempt(do, undo)
@@ -232,7 +241,7 @@ class Engine:
         """Give a network's pools back to IPAM; already given back is fine."""
         settling.release_pools(self.ipam, tx, network)
 
-    # What a death left behind
+    # What a death, or a full disk, left behind
 
     def pending(self) -> set[int]:
         """The numbers of all changes that aren't settled."""
@@ -240,7 +249,7 @@ class Engine:
             return {change for (change,) in reader.execute("SELECT id FROM changes")}
 
     def recover(self) -> list[str]:
-        """Settle what dead makers left pending; return what could not be, in words.
+        """Settle what was left pending; return what could not be, in words.
 
         What was being made is unmade; what was being deleted is deleted.
         """
@@ -256,7 +265,7 @@ class Engine:
         return troubles
 
     def _orphans(self) -> list[int]:
-        """Pending changes whose makers are dead, in the order to settle them.
+        """Pending changes that nobody is at work on, in the order to settle them.
 
         The newest first, but what was being made before what was being deleted:
         it may be on it.
@@ -268,7 +277,8 @@ class Engine:
         return [
             change
             for change, maker in rows
-            if maker != self._maker and not self.locks.is_alive(maker)
+            if change in self._unsettled
+            or (maker != self._maker and not self.locks.is_alive(maker))
         ]
 
     def _take_back(self, change: int) -> None:
@@ -284,6 +294,7 @@ class Engine:
             self.kernel.attempt(arriving, leaving)
         with self.db.write() as tx:
             self.settle(tx, change, done=bool(forward))
+        self._unsettled.discard(change)
 
     # Reading
 

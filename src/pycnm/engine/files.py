@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from pathlib import Path
 from pycnm.engine import records
 from pycnm.engine.engine import Engine
 from pycnm.engine.records import EndpointRow, Reader, SandboxRow
+from pycnm.errors import StoreError
 from pycnm.spec.objects import SandboxSpec
 
 _LOCAL = (
@@ -83,13 +85,23 @@ def resolv_conf(spec: SandboxSpec) -> str:
 
 
 def write(reader: Reader, box: SandboxRow, *, peers: bool) -> dict[str, str]:
-    """Write both files; what is to be bound over what in a process's mounts."""
-    directory = Path(box.spec.files)
-    for each in (directory.parent, directory):
-        each.mkdir(mode=0o755, exist_ok=True)
+    """Write both files; what is to be bound over what in a process's mounts.
+
+    Raises:
+        StoreError: they can't be written.
+    """
     there = {f"/etc/{path.name}": path for path in _paths(box.spec)}
-    _replace(there["/etc/hosts"], hosts(reader, box, peers=peers))
-    _replace(there["/etc/resolv.conf"], resolv_conf(box.spec))
+    directory = Path(box.spec.files)
+    try:
+        for each in (directory.parent, directory):
+            each.mkdir(mode=0o755, exist_ok=True)
+        _replace(there["/etc/hosts"], hosts(reader, box, peers=peers))
+        _replace(there["/etc/resolv.conf"], resolv_conf(box.spec))
+    except OSError as error:
+        raise StoreError(
+            f"the files of sandbox {box.spec.name} can't be written: {error.strerror}; free space "
+            "if the disk is full, and try again"
+        ) from error
     return {target: str(path) for target, path in there.items()}
 
 
@@ -109,7 +121,11 @@ def gone(boxes: Iterable[SandboxRow]) -> dict[Path, SandboxRow]:
 
 
 def refresh(engine: Engine, network: int, *, peers: bool) -> None:
-    """Write the hosts files anew of those on a network in which processes were started."""
+    """Write the hosts files anew of those on a network in which processes were started.
+
+    The change that made them old has happened.  One that can't be written is left
+    as it was, until the next change, or the next process that is started there.
+    """
     with engine.reading() as reader:
         rows = reader.execute(
             # In this order: few sandboxes are used, many may be on the network.
@@ -121,7 +137,8 @@ def refresh(engine: Engine, network: int, *, peers: bool) -> None:
             box = records.sandbox_row(reader, number)
             if box is not None:
                 path = Path(box.spec.files) / "hosts"
-                _replace(path, hosts(reader, box, peers=peers), missing_ok=True)
+                with contextlib.suppress(OSError):
+                    _replace(path, hosts(reader, box, peers=peers), missing_ok=True)
 
 
 def _replace(path: Path, text: str, *, missing_ok: bool = False) -> None:
@@ -137,6 +154,8 @@ def _replace(path: Path, text: str, *, missing_ok: bool = False) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         data = text.encode()
         if os.pread(descriptor, len(data) + 1, 0) != data:
+            # On a full disk it stays as it was, not half of it.
+            os.posix_fallocate(descriptor, 0, len(data))
             os.pwrite(descriptor, data, 0)
             os.ftruncate(descriptor, len(data))
     finally:

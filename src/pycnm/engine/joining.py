@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sqlite3
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from pycnm.errors import (
     AddressInUseError,
     AlreadyExistsError,
     InvalidArgumentError,
+    KernelError,
     NotFoundError,
     NotSupportedError,
 )
@@ -225,7 +227,10 @@ def interface_name(
 
 
 def _interfaces() -> list[str]:
-    return [name for _, name in socket.if_nameindex()]
+    try:
+        return [name for _, name in socket.if_nameindex()]
+    except OSError as error:
+        raise KernelError("ip link", error.errno or errno.EIO) from error
 
 
 def revived(spec: EndpointSpec, request: EndpointRequest) -> EndpointSpec:

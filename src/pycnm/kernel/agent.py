@@ -96,6 +96,8 @@ class Agent:
                 with stream:
                     if isinstance(error, TimeoutError):
                         raise self._silent(stream) from error
+                if isinstance(error, OSError):
+                    raise self._unreachable(error) from error
                 raise
         return stream
 
@@ -113,12 +115,17 @@ class Agent:
             return None
         except (TimeoutError, ValueError) as error:
             raise self._silent(stream) from error
+        except OSError as error:
+            raise self._unreachable(error) from error
 
     def _silent(self, stream: socket.socket) -> StoreError:
         return StoreError(
             f"the agent of {self._state_dir} (process {peer(stream)[0]}) doesn't answer; "
             "kill it, and the next one takes over"
         )
+
+    def _unreachable(self, error: OSError) -> StoreError:
+        return StoreError(f"the agent of {self._state_dir} can't be reached: {error.strerror}")
 
     def _reach(self, deadline: float, *, start: bool) -> socket.socket | None:
         """A connection to the agent; one is started if need be, by one thread for all."""
@@ -157,15 +164,16 @@ class Agent:
                 f"not allowed to speak to the agent of {self._state_dir}; run as root"
             ) from error
         except OSError as error:
-            raise StoreError(
-                f"the agent of {self._state_dir} can't be reached: {error.strerror}"
-            ) from error
+            raise self._unreachable(error) from error
         finally:
             os.close(directory)
 
     def _start(self) -> None:
         """Start the agent in the namespace of this thread, and wait until it is ready."""
-        ready, told = os.pipe()
+        try:
+            ready, told = os.pipe()
+        except OSError as error:
+            raise self._unreachable(error) from error
         try:
             pid = _spawn(["--state-dir", str(self._state_dir), "--ready-fd", "2"], told)
             os.close(told)

@@ -86,7 +86,14 @@ class _Directories:
 
     def remove(self, session: LinuxSession, fact: plan.Directory) -> None:
         session.flush()
-        shutil.rmtree(fact.path, ignore_errors=True)
+        try:
+            shutil.rmtree(fact.path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise refusal(
+                fact, error.errno or errno.EIO, f"rm -r {fact.path}: {error.strerror}"
+            ) from error
 
     def differs(self, session: LinuxSession, fact: plan.Directory) -> str | None:
         del session

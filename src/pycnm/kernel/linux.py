@@ -14,7 +14,7 @@ from pycnm.kernel import addressing, facts, firewalls, links, netns, recalling
 from pycnm.kernel.holding import Holder
 from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
 from pycnm.kernel.routes import OnLinkRoutes
-from pycnm.kernel.session import LinuxSession
+from pycnm.kernel.session import LinuxSession, refusals
 from pycnm.kernel.sysctl import Settings
 from pycnm.kernel.worker import Workers, run_apart
 from pycnm.plan.host import HostFacts, Uplinks
@@ -84,7 +84,8 @@ class LinuxKernel(Runner[LinuxSession]):
         """What this kernel can do, tried out once in a namespace of its own."""
         with self._lock:
             if self._features is None:
-                self._features = run_apart(lambda: facts.probe(self._settings))
+                with refusals(lambda: "unshare --net"):
+                    self._features = run_apart(lambda: facts.probe(self._settings))
             return self._features
 
     def facts(self) -> HostFacts:
@@ -94,11 +95,11 @@ class LinuxKernel(Runner[LinuxSession]):
             with self._routes_lock:
                 return facts.read(self._routes, self._settings)
 
-        return self._workers.run(lambda: self._at_home(read))
+        return self._at_home("ip route", read)
 
     def uplinks(self) -> Uplinks:
         """The interfaces that packets are routed from, and forwarding on them."""
-        return self._workers.run(lambda: self._at_home(lambda: facts.uplinks(self._settings)))
+        return self._at_home("ip link", lambda: facts.uplinks(self._settings))
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """What other people have in the way of ours, in sentences; see `pycnm.engine.kernel`."""
@@ -109,7 +110,7 @@ class LinuxKernel(Runner[LinuxSession]):
             with Socket(NETLINK_ROUTE) as connection:
                 return told + addressing.twins(connection, addresses)
 
-        return self._workers.run(lambda: self._at_home(ask))
+        return self._at_home("nft list ruleset", ask)
 
     def _sweep_later(self) -> None:
         """Look after links that were left to the kernel.
@@ -121,7 +122,9 @@ class LinuxKernel(Runner[LinuxSession]):
             if self._sweeper is None and not self._closed:
                 self._sweeper = threading.Timer(_SWEEP_AFTER, self._sweep)
                 self._sweeper.daemon = True
-                self._sweeper.start()
+                # Where there can't be another thread, the kernel sees to it alone.
+                with contextlib.suppress(RuntimeError):
+                    self._sweeper.start()
 
     def _sweep(self) -> None:
         with self._lock:
@@ -133,14 +136,11 @@ class LinuxKernel(Runner[LinuxSession]):
         """What `work` returns, run by a thread in the namespace at `path`."""
 
         def enter_and_work() -> T:
-            namespace = self._host if path == HOST else netns.descriptor(path)
+            self._enter(path)
             try:
-                netns.enter(namespace)
                 return work()
             finally:
-                netns.enter(self._host)
-                if path != HOST:
-                    os.close(namespace)
+                self._enter(HOST)
 
         return self._workers.run(enter_and_work)
 
@@ -148,20 +148,34 @@ class LinuxKernel(Runner[LinuxSession]):
         """As `inside`, with files (source by target) bound over in a mount namespace."""
 
         def enter_and_work() -> T:
-            namespace = self._host if path == HOST else netns.descriptor(path)
-            try:
-                netns.enter(namespace)
-            finally:
-                if path != HOST:
-                    os.close(namespace)
-            with netns.own_mounts(files):
-                return work()
+            self._enter(path)
+            with refusals(lambda: "unshare --mount"):
+                netns.own_mounts(files)
+            return work()
 
         return run_apart(enter_and_work)
 
-    def _at_home(self, work: Callable[[], T]) -> T:
-        netns.enter(self._host)
-        return work()
+    def _enter(self, path: str) -> None:
+        """Move the calling thread into the namespace at `path`."""
+        with refusals(lambda: f"nsenter --net={path}"):
+            if path == HOST:
+                netns.enter(self._host)
+                return
+            namespace = netns.descriptor(path)
+            try:
+                netns.enter(namespace)
+            finally:
+                os.close(namespace)
+
+    def _at_home(self, command: str, work: Callable[[], T]) -> T:
+        """What `work` returns, run in the host; it asks what a person would by `command`."""
+
+        def enter_and_work() -> T:
+            with refusals(lambda: command):
+                netns.enter(self._host)
+                return work()
+
+        return self._workers.run(enter_and_work)
 
     def within(self, work: Callable[[LinuxSession], T]) -> T:
         """What `work` returns, given a session on one of our threads."""
@@ -170,11 +184,12 @@ class LinuxKernel(Runner[LinuxSession]):
             session = LinuxSession(self._host, self._holder, self._settings, self._take_sockets())
             failed = True
             try:
-                result = work(session)
-                session.finish()
-                links.rise(session)
-                if links.reap(session):
-                    self._sweep_later()
+                with refusals(lambda: session.latest or "ip link"):
+                    result = work(session)
+                    session.finish()
+                    links.rise(session)
+                    if links.reap(session):
+                        self._sweep_later()
                 failed = False
                 return result
             finally:

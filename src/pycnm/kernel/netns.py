@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from pycnm.errors import (
@@ -171,8 +170,7 @@ def share_run_netns() -> None:
         libc.call("mount", b"", path, b"none", _MS_SHARED | _MS_REC, None)
 
 
-@contextlib.contextmanager
-def own_mounts(files: dict[str, str]) -> Iterator[None]:
+def own_mounts(files: dict[str, str]) -> None:
     """Give the calling thread a mount namespace with `files` (source by target) bound over.
 
     The thread can't go back, so only a thread that ends afterwards may do this.
@@ -184,4 +182,3 @@ def own_mounts(files: dict[str, str]) -> Iterator[None]:
             # /etc/resolv.conf may be a link; what is bound over is what it points to.
             real = os.path.realpath(target)
             libc.call("mount", source.encode(), real.encode(), b"none", _MS_BIND, None)
-    yield

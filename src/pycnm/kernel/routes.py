@@ -60,11 +60,17 @@ class OnLinkRoutes:
                 raise
             # More was said than the queue could hold: forget it all, ask anew.
         self.close()
-        self._monitor = Socket(NETLINK_ROUTE, groups=_GROUPS)
-        self._routes.clear()
-        with Socket(NETLINK_ROUTE) as connection:
-            for received in connection.dump(rtnl.get_routes(socket.AF_INET)):
-                self._apply(received)
+        monitor = Socket(NETLINK_ROUTE, groups=_GROUPS)
+        try:
+            self._routes.clear()
+            with Socket(NETLINK_ROUTE) as connection:
+                for received in connection.dump(rtnl.get_routes(socket.AF_INET)):
+                    self._apply(received)
+        except BaseException:
+            # Half of the routes must not be taken for all of them.
+            monitor.close()
+            raise
+        self._monitor = monitor
         return self.refresh()
 
     def _apply(self, received: Message) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pycnm.errors import CNMError, KernelError, PermissionDeniedError
@@ -67,6 +67,7 @@ class LinuxSession:
         self._holder = holder
         self._flows: list[conntrack.Flows] = []
         self._asked: list[Operation] = []
+        self.latest: Operation | None = None
         self.made: list[Operation] = []
         self.doomed: list[Doomed] = []
         self.rising: list[tuple[str, str]] = []
@@ -77,14 +78,17 @@ class LinuxSession:
     def add(self, fact: Operation) -> None:
         """Queue what makes `fact` true."""
         self._asked.append(fact)
+        self.latest = fact
         realised(fact).add(self, fact)
 
     def remove(self, fact: Operation) -> None:
         """Queue what makes `fact` false."""
+        self.latest = fact
         realised(fact).remove(self, fact)
 
     def differs(self, fact: Operation) -> str | None:
         """Ask the kernel about `fact`, after sending what is queued."""
+        self.latest = fact
         self.flush()
         return realised(fact).differs(self, fact)
 
@@ -303,10 +307,28 @@ def realised(fact: Operation) -> Realisation:
     return REALISATIONS[type(fact)]
 
 
-def refusal(fact: Operation, code: int, text: str = "") -> CNMError:
-    """The error for an operation the kernel refused."""
+def refusal(fact: Operation | str, code: int, text: str = "") -> CNMError:
+    """The error for an operation, or a command, that the kernel refused."""
     if code in {errno.EPERM, errno.EACCES} and os.geteuid() != 0:
         return PermissionDeniedError(
             f"not allowed to do `{fact}`; run as root (CAP_NET_ADMIN and CAP_SYS_ADMIN are needed)"
         )
     return KernelError(str(fact), code, text)
+
+
+@contextlib.contextmanager
+def refusals(what: Callable[[], Operation | str]) -> Iterator[None]:
+    """A block in which the kernel may refuse anything, sockets and threads included.
+
+    Args:
+        what: what it was at then.
+
+    Raises:
+        CNMError: instead of an OSError, which says nothing of what was wanted.
+    """
+    try:
+        yield
+    except CNMError:
+        raise
+    except OSError as error:
+        raise refusal(what(), error.errno or errno.EIO, error.strerror or "") from error

@@ -9,11 +9,14 @@ piece of work; two pieces at once get two workers.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
+
+from pycnm.errors import KernelError
 
 T = TypeVar("T")
 _IDLE = 4
@@ -54,7 +57,7 @@ class _Worker:
     def __init__(self, name: str) -> None:
         self.jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._loop, name=name, daemon=True)
-        self.thread.start()
+        _start(self.thread)
 
     def _loop(self) -> None:
         while (job := self.jobs.get()) is not None:
@@ -124,8 +127,17 @@ def run_apart(work: Callable[[], T]) -> T:
     """
     job = _Job(work)
     thread = threading.Thread(target=job, name="cnm-apart", daemon=True)
-    thread.start()
+    _start(thread)
     try:
         return job.wait()
     finally:
         thread.join()
+
+
+def _start(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise KernelError(
+            "clone", errno.EAGAIN, "no more threads; end some, or raise the limit (`ulimit -u`)"
+        ) from error

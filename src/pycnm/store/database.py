@@ -156,7 +156,10 @@ class Database:
     def _turn(self) -> Iterator[None]:
         # SQLite lets writers poll for each other; a lock of our own queues them.
         with held_file(self.turns) as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                raise StoreError(f"{self.turns} can't be locked: {error.strerror}") from error
             yield
 
     def _take(self) -> sqlite3.Connection:

@@ -8,13 +8,14 @@ object says that somebody is at work on it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from pycnm.errors import PermissionDeniedError, StoreError
 
 _FLOCK = struct.Struct("hhqqi4x")
 _MAKERS, _RECOVERY, _NETWORKS, _SANDBOXES, _HOST = (1 << bit for bit in (32, 39, 40, 41, 42))
@@ -68,8 +69,12 @@ os.register_at_fork(after_in_child=_drop_inherited)
 
 @contextlib.contextmanager
 def held_file(path: Path) -> Iterator[int]:
-    """A descriptor of a lock file, made if need be; closing it lets go of its locks."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """A descriptor of a lock file, made if need be; closing it lets go of its locks.
+
+    Raises:
+        PermissionDeniedError, StoreError: it can't be opened.
+    """
+    descriptor = _opened(path)
     _open_files.add(descriptor)
     try:
         yield descriptor
@@ -107,29 +112,55 @@ class Locks:
 
     def live(self, maker: int) -> int:
         """Mark a maker as alive; the descriptor returned keeps it so until closed."""
-        descriptor = self._open()
-        _set(descriptor, _MAKERS + maker, fcntl.F_WRLCK)
+        descriptor = _opened(self._path)
+        try:
+            _set(descriptor, _MAKERS + maker, fcntl.F_WRLCK)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor
 
     def is_alive(self, maker: int) -> bool:
         """Whether the process that was given `maker` still lives (or has closed)."""
-        descriptor = self._open()
+        descriptor = _opened(self._path)
         try:
             request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _MAKERS + maker, 1, 0)
-            answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, request)
+            answer = _asked(descriptor, fcntl.F_OFD_GETLK, request)
             return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
         finally:
             os.close(descriptor)
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _set(descriptor: int, place: int, kind: int) -> None:
     request = _FLOCK.pack(kind, os.SEEK_SET, place, 1, 0)
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+    except OSError:
+        # Somebody else has it; any other reason will be the same again.
+        _asked(descriptor, fcntl.F_OFD_SETLKW, request)
+
+
+def _asked(descriptor: int, command: int, request: bytes) -> bytes:
+    try:
+        return fcntl.fcntl(descriptor, command, request)
     except OSError as error:
-        if error.errno not in {errno.EAGAIN, errno.EACCES}:
-            raise
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, request)
+        raise _unusable("the lock file", error) from error
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(str(path), error) from error
+
+
+def _unusable(what: str, error: OSError) -> StoreError | PermissionDeniedError:
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError(
+            f"not allowed to use {what} ({error.strerror}); run as root, "
+            "or name another state directory"
+        )
+    return StoreError(
+        f"{what} can't be used ({error.strerror}); nothing was changed. Free space, memory or "
+        "descriptors, and try again"
+    )
