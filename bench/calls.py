@@ -17,7 +17,7 @@ from bench import report
 from bench.machine import Host
 from bench.ours import Pycnm
 from bench.table import Table, microseconds
-from bench.times import Times
+from bench.times import Times, rotated
 
 READ, READ_ENDPOINT = "open, read and close a value", "open, read and close one of an endpoint"
 READ_CHANGED = "the first of these after a change"
@@ -176,8 +176,7 @@ def _directory(path: Path) -> tuple[Call, Call]:
 def in_turns(subjects: Sequence[Subject], times: Times, rounds: int) -> None:
     """All of it, so often, after one round to warm up."""
     for number in range(rounds + 1):
-        start = number % len(subjects)
-        for subject in [*subjects[start:], *subjects[:start]]:
+        for subject in rotated(subjects, number):
             _one_turn(subject, times)
         if not number:
             times.forget()

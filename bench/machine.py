@@ -47,6 +47,11 @@ def call(name: str, *arguments: int | bytes | None) -> None:
         raise OSError(code, f"{name}: {os.strerror(code)}")
 
 
+def unmount(path: Path) -> None:
+    """Unmount, whoever still uses it: cnmfs itself writes to files that others changed."""
+    call("umount2", bytes(path), _MNT_DETACH)
+
+
 # The machine
 
 
@@ -184,7 +189,7 @@ def make_namespace(name: str) -> None:
 def delete_namespace(name: str) -> None:
     """Unpin a network namespace; the kernel takes it apart in its own time."""
     path = RUN_NETNS / name
-    call("umount2", bytes(path), _MNT_DETACH)
+    unmount(path)
     path.unlink()
 
 

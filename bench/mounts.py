@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench import machine
-from bench.machine import Host, call, wait_for
+from bench.machine import Host, call, unmount, wait_for
 from bench.ours import Pycnm
 
 BINDINGS = {"mfusepy": "mfusepy", "fusepy": "fuse"}
@@ -133,8 +133,3 @@ def _remove(cgroup: Path) -> None:
                 if child.is_dir():
                     child.rmdir()
             cgroup.rmdir()
-
-
-def unmount(path: Path) -> None:
-    """Unmount what nobody uses."""
-    call("umount2", bytes(path), 0)

@@ -220,28 +220,21 @@ def listings(stage: Stage) -> list[Table]:
     with machine.one_cpu(), mounts.cgroup(stage.directory) as group:
         host = next(stage.hosts())
         ours = stage.ready(Pycnm(host, stage.directory / "listings"))
-        interfaces = mounts.sysfs(host)
-        beside = [Listed("sysfs", interfaces, interfaces), Listed("cgroup2", group, group)]
         served = {name: stage.served(mounts.cnmfs(ours, name)) for name in mounts.present()}
-        beside += [
-            Listed.networks(mounts.CNMFS.format(name), mounted.root)
-            for name, mounted in served.items()
-        ]
-        few = mounts.copied(next(iter(served.values())).root)
+        interfaces = mounts.sysfs(host)
+        stay = [Listed("sysfs", interfaces, interfaces), Listed("cgroup2", group, group)]
+        stay += [Listed.networks(mounts.CNMFS, name, each) for name, each in served.items()]
+        empty = mounts.copied(stay[-1].tree)
         names: list[str] = []
         for count in counts:
             for _ in range(count - len(names)):
                 names.append(ours.next_name())
                 ours.create_network(names[-1])
                 (group / names[-1]).mkdir()
-            tree = looking.crowded(few, "bench", names)
+            tree = looking.crowded(empty, "bench", names)
             copies = {name: mounts.smallest(name, tree, stage.directory) for name in served}
-            everybody = beside + [
-                Listed.networks(mounts.SMALLEST.format(name), copy.root)
-                for name, copy in copies.items()
-            ]
-            rounds = stage.few if count <= 1000 else 1
-            looking.in_turns(everybody, count, stage.times, rounds, ours.change)
+            copied = [Listed.networks(mounts.SMALLEST, name, each) for name, each in copies.items()]
+            looking.in_turns([*stay, *copied], count, stage.times, stage.few, ours.change)
             for copy in copies.values():
                 copy.close()
         memory = {name: machine.resident([each.pid]) for name, each in served.items()}

@@ -15,6 +15,7 @@ import stat
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from cnmfs import adapter, mounting, options
 
@@ -57,7 +58,7 @@ class Smallest:
         """What fusepy calls."""
         return getattr(self, operation)(*arguments)
 
-    def getattr(self, path: str, _handle: int | None = None) -> dict[str, int]:
+    def getattr(self, path: str, _info: object = None) -> dict[str, int]:
         _ = _pinned.__dict__
         content = self._files.get(path)
         if content is not None:
@@ -69,31 +70,31 @@ class Smallest:
     def readdir(self, path: str, _handle: int) -> list[str]:
         return [".", "..", *self._names[path]]
 
-    def open(self, path: str, flags: int) -> int:
-        if flags & os.O_TRUNC:
+    def open(self, path: str, info: Any) -> int:
+        if info.flags & os.O_TRUNC:
             self._files[path] = b""
-        handle = next(self._numbers)
+        info.fh = next(self._numbers)
         # What is read is as it was when it was opened.
-        self._handles[handle] = self._files[path]
-        return handle
+        self._handles[info.fh] = self._files[path]
+        return 0
 
-    def create(self, path: str, _mode: int) -> int:
+    def create(self, path: str, _mode: int, info: Any) -> int:
         self._add(path)
         self._files[path] = b""
-        return self.open(path, 0)
+        return self.open(path, info)
 
-    def read(self, _path: str, size: int, offset: int, handle: int) -> bytes:
-        return self._handles[handle][offset : offset + size]
+    def read(self, _path: str, size: int, offset: int, info: Any) -> bytes:
+        return self._handles[info.fh][offset : offset + size]
 
-    def write(self, path: str, data: bytes, offset: int, _handle: int) -> int:
+    def write(self, path: str, data: bytes, offset: int, _info: object) -> int:
         self._files[path] = self._files[path][:offset] + data
         return len(data)
 
-    def truncate(self, path: str, length: int, _handle: int | None = None) -> None:
+    def truncate(self, path: str, length: int, _info: object = None) -> None:
         self._files[path] = self._files[path][:length]
 
-    def release(self, _path: str, handle: int) -> None:
-        del self._handles[handle]
+    def release(self, _path: str, info: Any) -> None:
+        del self._handles[info.fh]
 
     def mkdir(self, path: str, _mode: int) -> None:
         self._add(path)

@@ -6,7 +6,20 @@ import contextlib
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def rotated(everybody: Sequence[T], number: int) -> list[T]:
+    """Everybody, in each round with another one first.
+
+    So everybody has a turn after everybody else, and none of them always pays for
+    what another one left for the kernel to do.
+    """
+    start = number % len(everybody)
+    return [*everybody[start:], *everybody[:start]]
 
 
 class Times:

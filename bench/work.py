@@ -9,7 +9,7 @@ from bench.bare import Kernel
 from bench.contender import Contender
 from bench.machine import processes, resident
 from bench.ours import Pycnm
-from bench.times import Times
+from bench.times import Times, rotated
 
 NETWORK = "create a bridge network"
 CONNECT, CONNECT_ONE = "connect a sandbox, no port", "connect a sandbox, one port"
@@ -68,14 +68,9 @@ def _with_ports(contender: Contender, times: Times, who: str, before: int) -> No
 
 
 def in_turns(contenders: Sequence[Contender], times: Times, rounds: int) -> None:
-    """Rows 1 to 4, turn and turn about, after one round to warm up.
-
-    Everybody has a turn after everybody else, so none of them always pays for
-    what another one left for the kernel to do.
-    """
+    """Rows 1 to 4, turn and turn about, after one round to warm up."""
     for number in range(rounds + 1):
-        start = number % len(contenders)
-        for contender in [*contenders[start:], *contenders[:start]]:
+        for contender in rotated(contenders, number):
             one_turn(contender, times)
         if not number:
             times.forget()
