@@ -136,7 +136,8 @@ class Adapter:
         return {
             "st_mode": status.mode,
             "st_size": size,
-            "st_nlink": status.links,
+            # It stands for "not counted", as on btrfs: find(1) then looks itself.
+            "st_nlink": 1,
             "st_uid": 0,
             "st_gid": status.gid,
             "st_atime": moment,

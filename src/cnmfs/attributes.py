@@ -86,7 +86,7 @@ O = TypeVar("O", bound=Told)  # noqa: E741 - an object
 
 
 def told(shown: str) -> list[Attribute[O]]:
-    """The files in which every object tells of itself.
+    """The files in which every object tells of itself; a sandbox has a `state` of its own.
 
     Args:
         shown: what `inspect` is.
@@ -116,9 +116,14 @@ def told(shown: str) -> list[Attribute[O]]:
 
 
 def _up(thing: Told, text: str) -> None:
+    require_up(text)
+    thing.reconcile()
+
+
+def require_up(text: str) -> None:
+    """Refuse any state but up."""
     if values.one(text) != "up":
         raise refuse(errno.EINVAL, "write up; what isn't wanted any more is removed with rmdir")
-    thing.reconcile()
 
 
 def directory(

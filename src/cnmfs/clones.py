@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import threading
 from pathlib import Path
 
@@ -61,7 +60,7 @@ class Clones:
         if flags & WRITES != os.O_RDWR:
             # Who reads everything there is must not make sandboxes.
             raise refuse(errno.EACCES, "open it for reading and writing: exec 3<>clone")
-        name = f"clone-{secrets.token_hex(4)}"
+        name = f"clone-{os.urandom(4).hex()}"
         made = _Clone(self._cnm.create_sandbox(name, labels={LABEL: _life()}), self)
         with self._lock:
             self._open.add(made)

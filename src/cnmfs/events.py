@@ -29,7 +29,7 @@ class Journal:
         self._cnm = cnm
         self._patience = patience
         self._happened = threading.Condition()
-        self._text = b""
+        self._text = bytearray()
         self._gone = 0
         self._last = 0
         self._waiting = 0
@@ -64,7 +64,7 @@ class Journal:
         with self._happened:
             if offset + size > len(self._text):
                 self._refresh()
-            return self._text[offset : offset + size]
+            return bytes(self._text[offset : offset + size])
 
     def await_(self, size: int, offset: int) -> bytes:
         """What there is from `offset`, of all there have ever been, on; at least a byte."""
@@ -79,7 +79,7 @@ class Journal:
             finally:
                 self._waiting -= 1
             first = max(0, offset - self._gone)
-            return self._text[first : first + size]
+            return bytes(self._text[first : first + size])
 
     def _grown(self, offset: int) -> bool:
         self._refresh()
@@ -98,12 +98,12 @@ class Journal:
         if not new:
             return
         self._last = new[-1].number
-        text = self._text + "".join(f"{event.to_json()}\n" for event in new).encode()
-        if len(text) > _LARGE:
-            cut = text.index(b"\n", len(text) // 2) + 1
+        for event in new:
+            self._text += f"{event.to_json()}\n".encode()
+        if len(self._text) > _LARGE:
+            cut = self._text.index(b"\n", len(self._text) // 2) + 1
             self._gone += cut
-            text = text[cut:]
-        self._text = text
+            del self._text[:cut]
 
 
 def _only_read(flags: int) -> None:

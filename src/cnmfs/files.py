@@ -91,20 +91,6 @@ class Snapshot(ReadOnly):
         return now() != self.content
 
 
-class Touch(ReadOnly):
-    """A write of cnmfs itself, that has the kernel tell who watches the file (inotify(7))."""
-
-    def read(self, size: int, offset: int) -> bytes:
-        """Nothing."""
-        del size, offset
-        return b""
-
-    def write(self, data: bytes, offset: int) -> int:
-        """Take it, to no effect."""
-        del offset
-        return len(data)
-
-
 class _Value:
     """A file of a value, a list, or a document.
 

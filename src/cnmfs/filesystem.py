@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 
 from cnmfs.calls import Calls
-from cnmfs.files import WRITES, Snapshot, Touch, opened
+from cnmfs.files import WRITES, Snapshot, opened
 from cnmfs.handles import Handles, Open, has_open, is_ours
 from cnmfs.looking import NAME_MAX, Found, Looking, Status
 from cnmfs.patience import Patience
@@ -153,8 +153,6 @@ class Filesystem:
             if flags & (WRITES | os.O_TRUNC) or not node.mode & READ or _live(node):
                 caller = self._caller()
                 pid = caller.pid
-                if flags & WRITES and is_ours(pid):
-                    return self._handles.keep(Open(path, node, Touch()))
                 self._rights.require(caller, node, wanted(flags))
             return self._handles.keep(Open(path, node, opened(node, flags, found.content), pid=pid))
 
@@ -190,8 +188,6 @@ class Filesystem:
     def write(self, handle: int, data: bytes, offset: int) -> int:
         """Write to an open file; how much was taken."""
         found = self._handles[handle]
-        if isinstance(found.handle, Touch):
-            return found.handle.write(data, offset)
         return self._calls.change("write", found.path, lambda _: found.handle.write(data, offset))
 
     def truncate(self, path: str, length: int, handle: int = 0) -> None:
@@ -201,7 +197,13 @@ class Filesystem:
             if handle:
                 found = [self._handles[handle]]
             else:
-                self._rights.require(self._caller(), self._look(path), WRITE)
+                caller, node = self._caller(), self._look(path)
+                if is_ours(caller.pid):
+                    # See `cnmfs.watching`: it is to be told of, and that is all.
+                    return
+                self._rights.require(caller, node, WRITE)
+                if not isinstance(node, File) or node.write is None:
+                    raise refuse(errno.EACCES, "this file can only be read")
                 found = list(self._handles.of(path))
             # An editor may cut after what it has written, which is all there is.
             if length and not any(each.handle.written == length for each in found):

@@ -7,23 +7,27 @@ import errno
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+
+import attrs
 
 from cnmfs.rights import Rights
 from cnmfs.tree import Directory, File, Link, Node, Special, refuse
 from pycnm import CNMError
 
 NAME_MAX = 255
+_SAME_MOMENT = 0.002
+"""Seconds within which a live file isn't asked again how long it is: a look-up, and the stat(2)
+that it is for, come one after the other."""
 _MOST = 4096
 """So many paths are kept at most; then all are forgotten."""
 
 
-class Status(NamedTuple):
+@attrs.frozen
+class Status:
     """What stat(2) says of a node; times in nanoseconds since 1970."""
 
     mode: int
     size: int
-    links: int
     gid: int
     changed: int
 
@@ -36,7 +40,7 @@ class Found:
         status: what stat(2) says of it; None if nobody has asked.
     """
 
-    __slots__ = ("_content", "_names", "node", "status", "stays")
+    __slots__ = ("_content", "_names", "_size", "node", "status", "stays")
 
     def __init__(self, node: Node, *, stays: bool = False) -> None:
         self.node = node
@@ -44,6 +48,7 @@ class Found:
         self.status: Status | None = None
         self._content: bytes | None = None
         self._names: list[str] | None = None
+        self._size = (0, 0.0)
 
     def content(self, file: File) -> bytes:
         """What the node, a file that can be read, says."""
@@ -55,6 +60,14 @@ class Found:
             if not file.live:
                 self._content = content
         return content
+
+    def size(self, file: File) -> int:
+        """How much the node, a file that can be read, says."""
+        size, at = self._size
+        if file.live and time.monotonic() - at > _SAME_MOMENT:
+            size = len(self.content(file))
+            self._size = size, time.monotonic()
+        return size if file.live else len(self.content(file))
 
     def names(self, directory: Directory) -> list[str]:
         """The names in the node, a directory."""
@@ -131,11 +144,10 @@ class Looking:
         elif isinstance(node, File) and node.read is not None:
             # What can't be read just now is there all the same.
             with contextlib.suppress(CNMError):
-                size = len(found.content(node))
+                size = found.size(node)
         elif isinstance(node, Special):
             size = node.size()
         elif isinstance(node, Link):
             size = len(node.target.encode())
         mode = node.kind | self._rights.mode(node)
-        # One link stands for "not counted", as on btrfs: find(1) then looks itself.
-        return Status(mode, size or 0, 1, self._rights.gid or 0, node.changed or self._born)
+        return Status(mode, size or 0, self._rights.gid or 0, node.changed or self._born)

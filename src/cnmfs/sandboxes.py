@@ -6,7 +6,7 @@ import errno
 from collections.abc import Mapping
 
 from cnmfs import attributes, publishing, values
-from cnmfs.attributes import Attribute, table, told
+from cnmfs.attributes import Attribute, require_up, table, told
 from cnmfs.tree import Directory, File, Link, Node, refuse
 from pycnm import Controller, Endpoint, Sandbox
 
@@ -38,6 +38,20 @@ COUNTERS = (
 )
 """The counters of an interface, as /sys/class/net/eth0/statistics has them."""
 
+
+def _state(box: Sandbox) -> str:
+    state = box.state
+    return "error" if state == "up" and box.check() else state
+
+
+def _up(box: Sandbox, text: str) -> None:
+    require_up(text)
+    if box.state == "down":
+        box.start()
+    else:
+        box.reconcile()
+
+
 SANDBOX = table(
     [
         Attribute[Sandbox](
@@ -66,8 +80,17 @@ SANDBOX = table(
             live=True,
         ),
         *told("The sandbox and its endpoints, as JSON."),
+        Attribute(
+            "state",
+            "up; down, since its namespace is gone; or error while the kernel differs. `up` "
+            "makes it again, with its endpoints as they were, or puts back what is missing.",
+            lambda box: values.line(_state(box)),
+            store=_up,
+            live=True,
+        ),
     ]
 )
+
 
 ENDPOINT = table(
     [

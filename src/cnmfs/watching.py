@@ -1,9 +1,9 @@
 """Tells of what others change: who reads `events_pipe`, who polls, who watches with inotify.
 
 The kernel tells watchers (inotify(7)) of what is done through the mount, and of nothing
-else.  So what was changed elsewhere is followed by a write of cnmfs itself, to no
-effect, to `events` and to `inspect` of each object concerned, as cgroup2 does with its
-files of events.
+else.  So what was changed elsewhere is followed by a call of cnmfs itself, to no effect,
+that counts as a modification of `events` and of `inspect` of each object concerned, as
+cgroup2 does with its files of events.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pycnm import CNMError, Controller
 from pycnm.spec.events import Event
 
+_TOGETHER = 0.02
 _MOST = 64
 """So many objects are told of at once; of what concerns more `events` alone tells."""
 
@@ -54,6 +56,8 @@ class Watching:
 
     def _tell(self) -> None:
         while self._some.wait():
+            # What comes in a crowd is told of once.
+            time.sleep(_TOGETHER)
             self._some.clear()
             new, self._new = self._new, []
             for happened in self._happened:
@@ -67,11 +71,8 @@ class Watching:
         for path in ["events", *(paths if len(paths) <= _MOST else ())]:
             # It may be gone by now, or the mount may be.
             with contextlib.suppress(OSError):
-                descriptor = os.open(mountpoint / path, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.write(descriptor, b"\n")
-                finally:
-                    os.close(descriptor)
+                # By its path: what is open would keep the mount from being unmounted.
+                os.truncate(mountpoint / path, 0)
 
 
 def _concerned(events: Iterable[Event]) -> Iterator[str]:

@@ -7,6 +7,7 @@ a packet passes the same few look-ups.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final, Literal
 
 from netaddr import IPAddress, IPNetwork
@@ -75,6 +76,7 @@ _ADDRESSES: Final[dict[int, Datatype]] = {4: "ipv4_addr", 6: "ipv6_addr"}
 _TRANSPORTS: Final = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
 
 
+@functools.lru_cache(4)
 def skeleton(first_port: int, last_port: int, owner: str = "pycnm") -> tuple[Object, ...]:
     """The table of a host, without any network.
 
