@@ -124,6 +124,12 @@ ENDPOINT = table(
             lambda end: values.line(end.host_interface),
         ),
         Attribute(
+            "carrier",
+            "1 while frames pass: its interface is up, and has a carrier.",
+            lambda end: values.flag(end.carrier) if end.interface else "",
+            live=True,
+        ),
+        Attribute(
             "aliases",
             "More names for it, one a line. Changes live.",
             lambda end: values.lines(end.aliases),

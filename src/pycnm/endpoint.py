@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from netaddr import EUI, IPAddress
 
 from pycnm.engine import attaching, drift, files, inspection, reattaching, records
-from pycnm.engine.joining import refuse_down
 from pycnm.engine.records import EndpointRow
 from pycnm.errors import NotFoundError
 from pycnm.plan.operation import HOST, Operation, Plan
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pycnm.network import Network
     from pycnm.sandbox import Sandbox
     from pycnm.spec.objects import EndpointSpec
+
+T = TypeVar("T")
 
 
 class Endpoint:
@@ -212,18 +214,30 @@ class Endpoint:
         Raises:
             NotFoundError: it isn't joined, or has no interface of its own.
         """
-        from pycnm.kernel import views  # noqa: PLC0415 - loads pyroute2
+        from pycnm.kernel.views import statistics  # noqa: PLC0415 - loads pyroute2
 
+        return self._of_interface(statistics)
+
+    @property
+    def carrier(self) -> bool:
+        """Whether frames pass: its interface is up, and has a carrier.
+
+        Raises:
+            NotFoundError: it isn't joined, or has no interface of its own.
+        """
+        from pycnm.kernel.views import carrier  # noqa: PLC0415 - loads pyroute2
+
+        return self._of_interface(carrier)
+
+    def _of_interface(self, view: Callable[[str], T]) -> T:
         spec = self._row().spec
         if not spec.interface:
             raise NotFoundError(
                 f"endpoint {spec.name} has no interface; join it to a sandbox first"
             )
         with self._engine.reading() as reader:
-            box = records.sandbox(reader, spec.sandbox)
-        refuse_down(box)
-        key = box.spec.key or HOST
-        return self._engine.kernel.inside(key, lambda: views.statistics(spec.interface))
+            key = records.sandbox(reader, spec.sandbox).spec.key or HOST
+        return self._engine.kernel.inside(key, lambda: view(spec.interface))
 
     def inspect(self) -> inspection.Document:
         """Its settings as `docker inspect` shows them, and its interfaces; prints as JSON."""

@@ -267,7 +267,7 @@ class Tree:
             below = f"{path}/{name}" if path else name
             yield below
             # Beyond a fake kernel: what is seen inside a namespace.
-            if Path(below).name in {"routes", "interfaces", "stats"}:
+            if Path(below).name in {"routes", "interfaces", "stats", "carrier"}:
                 continue
             status = self.files.status(below)
             if status.mode & 0o170000 == 0o040000:

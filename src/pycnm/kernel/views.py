@@ -108,6 +108,23 @@ def statistics(name: str) -> dict[str, int]:
     with Socket(NETLINK_ROUTE) as connection:
         answer = connection.get(rtnl.get_link(name))
     if answer is None:
-        raise NotFoundError(f"the interface {name} is gone; `cnm reconcile` puts it back")
+        raise _gone(name)
     counters = _decoded(ifinfmsg, answer).get_attr("IFLA_STATS64")
     return {key: value for key, value in counters.items() if isinstance(value, int)}
+
+
+def carrier(name: str) -> bool:
+    """Whether an interface is up, and has a carrier that the kernel has taken note of.
+
+    Raises:
+        NotFoundError: it isn't there.
+    """
+    with Socket(NETLINK_ROUTE) as connection:
+        answer = connection.get(rtnl.get_link(name))
+    if answer is None:
+        raise _gone(name)
+    return rtnl.link_state(answer).carries
+
+
+def _gone(name: str) -> NotFoundError:
+    return NotFoundError(f"the interface {name} is gone; `cnm reconcile` puts it back")
