@@ -24,6 +24,9 @@ import pycnm
 from cnmfs.assembly import assemble
 from pycnm.testing import FakeKernel
 
+# What is started in any directory runs the code under test.
+SOURCE = str(Path(pycnm.__file__).parents[1])
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
 SERVER = Path(__file__).parent / "server.py"
 PATIENCE = 20
 
