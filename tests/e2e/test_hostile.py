@@ -33,8 +33,11 @@ FILES = [
     *writable(END, sandboxes.ENDPOINT),
     f"{NET}/labels/team",
     f"{NET}/{MTU}",
+    "apply",
     "error_log",
 ]
+# What is written there isn't what is read.
+OTHERWISE = {"apply", "error_log"}
 
 # No file takes these.
 NEVER = {
@@ -101,7 +104,7 @@ def everything(tree):
              for name in ("spec", "inspect", "explain", "publish")]  # fmt: skip
     found = {}
     for path in [*files, *FILES]:
-        if path != "error_log" and os.path.basename(path) in tree.listdir(os.path.dirname(path)):
+        if path not in OTHERWISE and os.path.basename(path) in tree.listdir(os.path.dirname(path)):
             text = tree.read(path)
             # In what explains, what was done last comes last.
             found[path] = sorted(text.splitlines()) if path.endswith("explain") else text
@@ -153,17 +156,17 @@ def test_what_a_file_hardly_takes(tree, path):
         code = outcome(lambda text=text: tree.write(path, text))
         if code:
             refusal(tree, path, code)
-            assert path == "error_log" or tree.read(path) == before[path], text
+            assert path in OTHERWISE or tree.read(path) == before[path], text
             continue
         # It was taken: then it is read as it was meant, and can be written again.
-        read = "" if path == "error_log" else tree.read(path)
+        read = "" if path in OTHERWISE else tree.read(path)
         assert not outcome(lambda read=read: tree.write(path, read or "\n")), text
         restore(tree, path, before)
     assert everything(tree) == before
 
 
 def restore(tree, path, before):
-    if path == "error_log":
+    if path in OTHERWISE:
         return
     if os.path.basename(path) in {"subnet", "gateway", "ip_range", "aux_addresses"}:
         where = os.path.dirname(path)

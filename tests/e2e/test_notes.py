@@ -138,8 +138,7 @@ def test_s1_a_subnet_that_clashes_with_no_route(life, outside):
 def test_s2_host(notes):
     before = notes.life.host.picture()
     notes("""
-        cnm sandbox create --netns host C1 >/dev/null
-        cnm sandbox create --netns host C2 >/dev/null
+        echo '{"sandboxes": {"C1": {"netns": "host"}, "C2": {"netns": "host"}}}' > apply
         mkdir sandboxes/C1/endpoints/host sandboxes/C2/endpoints/host
     """)
     assert notes("cnm exec C1 -- ip -br link") == notes("on h1 ip -br link")
