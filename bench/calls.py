@@ -230,6 +230,7 @@ def table(times: Times) -> Table:
     note = (
         "Microseconds, the median of the rounds' medians; all on one CPU. A value of sysfs is the "
         "MTU of a bridge, one of cgroup2 `cgroup.max.depth`; each write changes the value. What "
-        "cgroup2 makes is a cgroup, pycnm is the library without files."
+        "cgroup2 makes is a cgroup. pycnm is the library without files: where there is one, the "
+        "ratio is to it, and otherwise to the smallest filesystem."
     )
     return made._replace(notes=[note])

@@ -226,7 +226,7 @@ def listings(stage: Stage) -> list[Table]:
         stay += [Listed.networks(mounts.CNMFS, name, each) for name, each in served.items()]
         empty = mounts.copied(stay[-1].tree)
         names: list[str] = []
-        for count in counts:
+        for number, count in enumerate(counts, 1):
             for _ in range(count - len(names)):
                 names.append(ours.next_name())
                 ours.create_network(names[-1])
@@ -234,7 +234,7 @@ def listings(stage: Stage) -> list[Table]:
             tree = looking.crowded(empty, "bench", names)
             copies = {name: mounts.smallest(name, tree, stage.directory) for name in served}
             copied = [Listed.networks(mounts.SMALLEST, name, each) for name, each in copies.items()]
-            looking.in_turns([*stay, *copied], count, stage.times, stage.few, ours.change)
+            looking.in_turns([*stay, *copied], counts[:number], stage.times, stage.few, ours.change)
             for copy in copies.values():
                 copy.close()
         memory = {name: machine.resident([each.pid]) for name, each in served.items()}

@@ -172,6 +172,8 @@ def on_files(
 ) -> Table:
     """What was measured on files: cnmfs beside the smallest filesystem, those of the kernel, pycnm.
 
+    A ratio is to pycnm if that was measured, and to the smallest filesystem otherwise.
+
     Args:
         head: of the first columns.
         works: the first cells of each row, and what was done.
@@ -188,7 +190,7 @@ def on_files(
         row = [*first, *(show(times.median(what, name)) for name in beside)]
         for smallest, ours in pairs:
             least, taken = times.median(what, smallest), times.median(what, ours)
-            row += [show(least), show(taken), ratio(taken, least)]
+            row += [show(least), show(taken), ratio(taken, times.median(what, OURS) or least)]
         rows.append(row)
     columns = [column for pair in pairs for column in (*pair, "ratio")]
     return Table(title, [*head, *beside, *columns], rows)
