@@ -126,6 +126,16 @@ def test_an_address_of_ours_that_another_link_has_is_named(life):
     assert healed(life)
 
 
+def test_an_uplink_that_came_when_the_rules_went(life, host):
+    life.harm("ip link add eth1 type veth peer eth1 netns outside; nft flush ruleset")
+    life.cnm.reconcile()
+    assert healed(life)
+    assert host.sysctl("net/ipv4/conf/eth1/forwarding") == "1"
+    life.harm("ip link del eth1")
+    life.cnm.reconcile()
+    assert "eth1" not in host.run("nft", "list", "ruleset")
+
+
 # What lives on
 
 

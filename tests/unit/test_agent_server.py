@@ -50,6 +50,9 @@ class Echo:
     def busy(self):
         return self.occupied
 
+    async def rest(self):
+        pass
+
     async def close(self):
         self.life.append("close")
 

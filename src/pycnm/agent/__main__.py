@@ -23,6 +23,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--foreground", action="store_true", help="don't detach; say on stderr what is done"
     )
+    parser.add_argument(
+        "--watch", action="store_true", help="put back what somebody takes away, until told to end"
+    )
+    parser.add_argument("--until-eof", action="store_true", help="end when stdin does")
     return parser.parse_args()
 
 

@@ -6,16 +6,19 @@ import contextlib
 import errno
 import fcntl
 import os
+import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from pycnm.kernel.agent import SOCKET, connect, peer
+from pycnm.store.locks import held_file
 
 QUEUE = 1024
 
-_LOCK = "agent.lock"
+_LOCK, _WATCH = "agent.lock", "watch.lock"
 _PATIENCE = 5.0
 _PAUSE = 0.005
 
@@ -39,6 +42,7 @@ class Place:
 
     Args:
         state_dir: it must exist.
+        displace: end another agent that serves it.
 
     Attributes:
         directory: its descriptor.
@@ -49,14 +53,14 @@ class Place:
         OSError: it can't be used.
     """
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, displace: bool = False) -> None:
         with contextlib.ExitStack() as undo:
             self.directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             undo.callback(os.close, self.directory)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._lock = os.open(_LOCK, flags, 0o600, dir_fd=self.directory)
             undo.callback(os.close, self._lock)
-            self._take_lock()
+            self._take_lock(displace=displace)
             self.listener = self._listen()
             undo.callback(self.listener.close)
             self._identity = self._found()
@@ -82,7 +86,7 @@ class Place:
             os.unlink(SOCKET, dir_fd=self.directory)
         self.listener.close()
 
-    def _take_lock(self) -> None:
+    def _take_lock(self, *, displace: bool) -> None:
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -92,7 +96,11 @@ class Place:
                 other = connect(self.directory, _PATIENCE)
                 if other is not None:
                     with other:
-                        raise Taken(peer(other)[0]) from None
+                        pid = peer(other)[0]
+                    if not displace:
+                        raise Taken(pid) from None
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
                 if time.monotonic() > deadline:
                     raise TimeoutError(
                         errno.ETIMEDOUT, "the agent that has its lock doesn't serve"
@@ -122,3 +130,15 @@ class Place:
         except OSError:
             return None
         return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def only_watcher(state_dir: Path) -> Iterator[None]:
+    """Be the one that watches a state directory; waits as long as another one does.
+
+    Raises:
+        OSError: the directory can't be used.
+    """
+    with held_file(state_dir / _WATCH) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield

@@ -81,10 +81,13 @@ class Ports:
         """Whether a port is held, or should be."""
         return bool(self._held or self._troubles)
 
-    async def close(self) -> None:
-        """Let go of every port."""
+    async def rest(self) -> None:
+        """Regain no more ports."""
         if self._regaining is not None:
             self._regaining.cancel()
+
+    async def close(self) -> None:
+        """Let go of every port."""
         for holder in self._held.values():
             holder.close()
         self._held.clear()

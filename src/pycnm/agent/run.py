@@ -7,17 +7,20 @@ import contextlib
 import functools
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pycnm.agent import process, recorded
-from pycnm.agent.place import Place, Taken
+from pycnm.agent.place import Place, Taken, only_watcher
 from pycnm.agent.ports import Ports
 from pycnm.agent.server import CONVERSATIONS, Server
 from pycnm.agent.service import Service
+from pycnm.errors import CNMError
 from pycnm.kernel import netns, rights
-from pycnm.kernel.agent import READY
+from pycnm.kernel.agent import READY, Agent
 
 _SPARE = 2 * CONVERSATIONS
 
@@ -26,12 +29,23 @@ _RIGHTS = (
     rights.CAP_NET_BIND_SERVICE,  # ports below 1024
     rights.CAP_NET_ADMIN,  # newer kernels want it of who filters a socket
 )
+_WATCHER = (
+    *_RIGHTS,
+    rights.CAP_SYS_ADMIN,  # namespaces are made, pinned and entered
+    rights.CAP_NET_BROADCAST,  # what happens in them is heard on the host
+    rights.CAP_SYS_PTRACE,  # one that was unpinned is found by a process in it
+)
 
 _log = logging.getLogger("pycnm.agent")
 
 
 def main(
-    state_dir: str | os.PathLike[str], *, foreground: bool = False, ready_fd: int | None = None
+    state_dir: str | os.PathLike[str],
+    *,
+    foreground: bool = False,
+    ready_fd: int | None = None,
+    watch: bool = False,
+    until_eof: bool = False,
 ) -> int:
     """Serve a state directory in the calling process's network namespace; the exit status.
 
@@ -47,17 +61,24 @@ def main(
         foreground: stay in this process, which gives up its rights, and say on
             stderr what is done.  Otherwise it is done in a process of its own.
         ready_fd: descriptor to write "ready" to once requests are served.
+        watch: put back what somebody takes away, until it is told to end.  An agent
+            that doesn't watch gives way to this one; if one does, this one waits
+            for its end, and takes over.
+        until_eof: end when stdin does, and with it whoever has the other end.
     """
     directory = Path(state_dir).absolute()
+    if until_eof:
+        threading.Thread(target=_end_with_stdin, name="cnm-stdin", daemon=True).start()
+    live = _live_watching if watch else _live
     told = functools.partial(process.tell, ready_fd, READY, detached=not foreground)
     if foreground:
         with _telling():
-            return _live(directory, told)
+            return live(directory, told)
     if not process.detach(ready_fd):
         return 0
     status = 1
     try:
-        status = _live(directory, told)
+        status = live(directory, told)
     except BaseException:  # noqa: BLE001 - shown, as Python would
         sys.excepthook(*sys.exc_info())
     finally:
@@ -65,10 +86,41 @@ def main(
         os._exit(status)
 
 
-def _live(directory: Path, told: Callable[[], None]) -> int:
+def _end_with_stdin() -> None:
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _live_watching(directory: Path, told: Callable[[], None]) -> int:
+    try:
+        with only_watcher(directory):
+            status = _live(directory, told, watch=True)
+    except OSError as error:
+        _log.error("%s can't be watched: %s", directory, error.strerror)
+        return 1
+    except CNMError as error:
+        _log.error("%s can't be watched: %s", directory, error)
+        return 1
+    _hand_over(directory)
+    return status
+
+
+def _hand_over(directory: Path) -> None:
+    """Have published ports held by an agent that does nothing else."""
+    with contextlib.suppress(OSError, recorded.UnreadableError, CNMError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if recorded.ports(descriptor) and _host_watch(descriptor)():
+                Agent(directory).ask(Ports.name, {"do": "list", "ports": []}, start=True)
+        finally:
+            os.close(descriptor)
+
+
+def _live(directory: Path, told: Callable[[], None], *, watch: bool = False) -> int:
     process.settle()
     try:
-        place = Place(directory)
+        place = Place(directory, displace=watch)
     except Taken as taken:
         _log.info("%s: %s", directory, taken)
         told()
@@ -77,8 +129,10 @@ def _live(directory: Path, told: Callable[[], None]) -> int:
         _log.error("%s can't be served: %s", directory, error.strerror)
         return 1
     with place:
-        rights.keep(*_RIGHTS)
+        rights.keep(*(_WATCHER if watch else _RIGHTS))
         services = _services(place.directory)
+        if watch:
+            services.append(_watch(directory, place.directory))
         _log.info("%s is served", directory)
         asyncio.run(_serve(place, services, told))
     return 0
@@ -94,19 +148,32 @@ def _services(directory: int) -> list[Service]:
     return [Ports(functools.partial(recorded.ports, directory), most)]
 
 
+def _watch(directory: Path, descriptor: int) -> Service:
+    # With it comes the engine, which who only holds ports does without.
+    from pycnm.agent.watch import Watch  # noqa: PLC0415
+
+    # What is made for sandboxes is for others to read.
+    os.umask(0o022)
+    return Watch(directory, _recorded_host(descriptor))
+
+
 def _host_watch(directory: int) -> Callable[[], bool]:
     """What says whether the machine whose networks are recorded still has its namespace.
 
     One that was removed by name would otherwise live on, held by this process alone.
     """
     here = netns.identity("/proc/self/ns/net")
-    try:
-        path = recorded.host(directory)
-    except recorded.UnreadableError:
-        path = ""
+    path = _recorded_host(directory)
     if not path or netns.identity(path) != here:
         return lambda: True
     return lambda: netns.identity(path) == here
+
+
+def _recorded_host(directory: int) -> str:
+    try:
+        return recorded.host(directory)
+    except recorded.UnreadableError:
+        return ""
 
 
 @contextlib.contextmanager

@@ -66,6 +66,8 @@ class Server:
             ready()
             self._last = time.monotonic()
             await self._end()
+            for service in self._services.values():
+                await service.rest()
             # No request may slip in between the decision and this.
             listening.close()
         finally:

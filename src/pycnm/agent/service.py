@@ -33,6 +33,9 @@ class Service(Protocol):
     def busy(self) -> bool:
         """Whether there is something to do, so that the agent has to live."""
 
+    async def rest(self) -> None:
+        """Begin nothing more of its own accord; requests are answered still."""
+
     async def close(self) -> None:
         """Let go of everything."""
 

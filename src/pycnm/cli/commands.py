@@ -371,9 +371,12 @@ ROOT = Group(
         ),
         Command(
             "agent",
-            "Hold published ports, in the foreground; started by itself when needed",
+            "Put back at once what somebody removes, and hold published ports; in the foreground",
             "pycnm.cli.keeping:agent",
             "cnm agent",
+            details="It goes on until it is told to end.  Where another one is at it, it waits for "
+            "its end, and takes over.  Without it, published ports are held by one that is "
+            "started by itself when it is needed.",
         ),
         Command(
             "completion",

@@ -42,7 +42,7 @@ def reconcile(arguments: Arguments) -> int:
 
 
 def agent(arguments: Arguments) -> int:
-    """Be the agent of a state directory, until it is told to end or has nothing to do."""
+    """Be the agent of a state directory, and put back what is taken away, until told to end."""
     from pycnm.agent import main  # noqa: PLC0415 - a server, with what servers need
 
     # What is wrong with the directory or the host is said before it is served.
@@ -53,7 +53,7 @@ def agent(arguments: Arguments) -> int:
         namespace = netns.descriptor(netns.resolve(host))
         netns.enter(namespace)
         os.close(namespace)
-    return main(opening.state_dir(arguments), foreground=True)
+    return main(opening.state_dir(arguments), foreground=True, watch=True)
 
 
 def _object(cnm: Controller, kind: str, name: str) -> Network | Sandbox | Endpoint:

@@ -11,12 +11,14 @@ from pycnm.engine.mending import mend
 from pycnm.engine.realising import OWNERS, adapt_forwarding, overtaken
 from pycnm.engine.records import NetworkRow, Reader, SandboxRow
 from pycnm.errors import CleanupError, CNMError
-from pycnm.plan.links import Address
+from pycnm.plan.links import Address, Directory, Namespace
 from pycnm.plan.operation import HOST, Operation
+from pycnm.plan.rules import Entry, Skeleton
+from pycnm.plan.suspicion import Suspicion
 from pycnm.store.locks import Lock
 
 _FORWARDING = 0b110  # the bits of HostNeeds for either family
-_SETTLED = "arriving IS NULL AND leaving IS NULL"
+_IN_RULES, _IN_FILES = (Skeleton, Entry), (Namespace, Directory)
 
 Recorded = tuple[str, Operation]
 """An operation that should be true, and whose it is."""
@@ -56,18 +58,30 @@ def with_networks(reader: Reader, row: SandboxRow) -> list[str]:
     return owners
 
 
-def recorded(reader: Reader, owners: Collection[str] | None = None) -> list[Recorded]:
-    """The operations that should be true, in the order of doing; by default everybody's."""
-    if owners is None:
-        rows = reader.execute(
-            f"SELECT owner, body FROM operations WHERE {_SETTLED} ORDER BY number"  # noqa: S608
-        )
-    else:
-        rows = reader.execute(
-            f"SELECT owner, body FROM operations WHERE {_SETTLED} "  # noqa: S608
-            "AND owner IN (SELECT value FROM json_each(?)) ORDER BY number",
-            (json.dumps(sorted(set(owners))),),
-        )
+def recorded(
+    reader: Reader,
+    owners: Collection[str] | None = None,
+    kinds: Collection[type[Operation]] = (),
+) -> list[Recorded]:
+    """The operations that should be true, in the order of doing.
+
+    Args:
+        owners: whose; by default everybody's.
+        kinds: of which kinds; by default of all.
+    """
+    conditions = ["arriving IS NULL AND leaving IS NULL"]
+    values = []
+    if owners is not None:
+        conditions.append("owner IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(sorted(set(owners))))
+    if kinds:
+        conditions.append("json_extract(body, '$[0]') IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps([kind.__name__ for kind in kinds]))
+    rows = reader.execute(
+        f"SELECT owner, body FROM operations WHERE {' AND '.join(conditions)} "  # noqa: S608
+        "ORDER BY number",
+        values,
+    )
     return [(owner, Operation.from_json(body)) for owner, body in rows.fetchall()]
 
 
@@ -126,12 +140,11 @@ def reconcile(engine: Engine, owners: Collection[str] | None = None, *, peers: b
     Raises:
         CleanupError: some of it could not be put back.
     """
-    if owners is None:
-        troubles = [*mend(engine), *engine.recover()]
-        adapt_forwarding(engine)
-    else:
-        troubles = engine.recover()
+    troubles = [*(mend(engine) if owners is None else ()), *engine.recover()]
     done = [str(operation) for operation in put_back(engine, owners)]
+    # What it needs is there only now; what it changes may be in the way of ours.
+    if owners is None and adapt_forwarding(engine):
+        done += [str(operation) for operation in put_back(engine)]
     with engine.reading() as reader:
         for path, box in files.gone(_boxes(reader, owners)).items():
             files.write(reader, box, peers=peers)
@@ -149,7 +162,7 @@ def put_back(engine: Engine, owners: Collection[str] | None = None) -> list[Oper
         CleanupError: some of it could not be put back.
     """
     done: list[Operation] = []
-    while whose := _differing(engine, owners):
+    while whose := {*_differing(engine, owners)}:
         locks = _locks(engine, whose)
         with engine.locks.hold(locks):
             # What differs because somebody is at work on it doesn't when he is done;
@@ -159,12 +172,73 @@ def put_back(engine: Engine, owners: Collection[str] | None = None) -> list[Oper
     return done
 
 
-def _differing(engine: Engine, owners: Collection[str] | None) -> set[str]:
-    """Those whose plans the kernel differs from."""
+def look(engine: Engine, suspicion: Suspicion) -> dict[str, frozenset[str]]:
+    """How the kernel differs from what is recorded, where it may; sentences, by owner."""
+    if suspicion.everything:
+        return _differing(engine)
     with engine.reading() as reader:
-        found = recorded(reader, owners)
-    broken = {operation for operation, _ in engine.kernel.check(each for _, each in found)}
-    return {owner for owner, operation in found if operation in broken}
+        owners = _suspects(reader, suspicion)
+    found = _differing(engine, owners) if owners else {}
+    for wanted, kinds in ((suspicion.rules, _IN_RULES), (suspicion.pins, _IN_FILES)):
+        if wanted:
+            found |= _differing(engine, kinds=kinds)
+    return found
+
+
+def _suspects(reader: Reader, suspicion: Suspicion) -> set[str]:
+    owners = {*OWNERS} if suspicion.host else set()
+    for table in ("networks", "endpoints"):
+        for mark in suspicion.marks:
+            owners |= {
+                identity
+                for (identity,) in reader.execute(
+                    f"SELECT id FROM {table} WHERE id >= ? AND id < ?",  # noqa: S608
+                    (mark, mark + "g"),
+                )
+            }
+    rows = reader.execute(
+        "SELECT id FROM endpoints WHERE host_interface IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(suspicion.ports)),),
+    )
+    owners |= {identity for (identity,) in rows}
+    rows = reader.execute(
+        "SELECT s.id, s.number FROM sandboxes s JOIN endpoints e ON e.sandbox = s.number "
+        "WHERE e.id IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(owners)),),
+    )
+    for identity, number in rows:
+        owners |= {identity, f"routes:{number}"}
+    return owners
+
+
+def with_what_is_in_it(engine: Engine, owners: Collection[str]) -> set[str]:
+    """Owners, and with each sandbox among them its endpoints and its routes."""
+    found = {*owners}
+    with engine.reading() as reader:
+        rows = reader.execute(
+            "SELECT s.number, e.id FROM sandboxes s LEFT JOIN endpoints e ON e.sandbox = s.number "
+            "WHERE s.id IN (SELECT value FROM json_each(?))",
+            (json.dumps(sorted(owners)),),
+        )
+        for number, endpoint in rows:
+            found |= {f"routes:{number}", *([] if endpoint is None else [endpoint])}
+    return found
+
+
+def _differing(
+    engine: Engine,
+    owners: Collection[str] | None = None,
+    kinds: Collection[type[Operation]] = (),
+) -> dict[str, frozenset[str]]:
+    """Whose plans the kernel differs from, and how."""
+    with engine.reading() as reader:
+        found = recorded(reader, owners, kinds)
+    words = dict(engine.kernel.check(operation for _, operation in found))
+    differing: dict[str, set[str]] = {}
+    for owner, operation in found:
+        if operation in words:
+            differing.setdefault(owner, set()).add(words[operation])
+    return {owner: frozenset(each) for owner, each in differing.items()}
 
 
 def _put_back(engine: Engine, owners: Collection[str]) -> list[Operation]:

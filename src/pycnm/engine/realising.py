@@ -179,8 +179,8 @@ def _is_recorded(decision: Decision, owner: str) -> bool:
     return bool(needed)
 
 
-def adapt_forwarding(engine: Engine) -> None:
-    """Fit forwarding to what became of the host since the first network was made.
+def adapt_forwarding(engine: Engine) -> bool:
+    """Fit forwarding to what became of the host since the first network was made; if it changed.
 
     Packets are forwarded from interfaces that came, and those that went are
     forgotten.  If somebody made a router of the host, ours to restrict is
@@ -188,7 +188,7 @@ def adapt_forwarding(engine: Engine) -> None:
     """
     facts, uplinks = engine.kernel.facts(), engine.kernel.uplinks()
 
-    def decide(decision: Decision) -> None:
+    def decide(decision: Decision) -> bool:
         for owner in (_FORWARDING4, _FORWARDING6):
             if _is_recorded(decision, owner):
                 known = _known(decision.tx, owner)
@@ -196,8 +196,9 @@ def adapt_forwarding(engine: Engine) -> None:
                 decision.drop_some(owner, dict.fromkeys(old))
                 plan = host_plan(engine, owner, facts)
                 decision.add(owner, unrecorded(decision, owner, plan))
+        return bool(decision.undo or decision.do)
 
-    engine.carry_out("adapt forwarding", [Lock.host(exclusive=True)], decide)
+    return engine.carry_out("adapt forwarding", [Lock.host(exclusive=True)], decide)
 
 
 def overtaken(engine: Engine, reader: records.Reader) -> list[str]:

@@ -41,6 +41,8 @@ _SOL_NETLINK = 270
 _NETLINK_EXT_ACK = 11
 _NETLINK_CAP_ACK = 10
 _NETLINK_GET_STRICT_CHK = 12
+_NETLINK_LISTEN_ALL_NSID = 8
+_CONTROL = 64
 _NLM_F_ACK_TLVS = 0x200
 _NLMSGERR_ATTR_MSG = 1
 
@@ -301,6 +303,36 @@ class Socket:
             except BlockingIOError:
                 return
 
+    def hear_everywhere(self) -> None:
+        """Have notifications of other namespaces as well: those this one has a number for.
+
+        Source:
+            netlink(7), "NETLINK_LISTEN_ALL_NSID"; CAP_NET_BROADCAST.
+        """
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_LISTEN_ALL_NSID, 1)
+
+    def fileno(self) -> int:
+        """The descriptor, for poll(2)."""
+        return self._socket.fileno()
+
+    def notices(self) -> Iterator[tuple[int, Message]]:
+        """As `pending`, each with the number of the namespace it is from, or -1 for this one.
+
+        Raises:
+            OSError: ENOBUFS, some were lost.
+        """
+        while True:
+            try:
+                data, control, _, _ = self._socket.recvmsg(_RECEIVE, _CONTROL, _AT_ONCE)
+            except BlockingIOError:
+                return
+            nsid = -1
+            for level, kind, value in control:
+                if (level, kind) == (_SOL_NETLINK, _NETLINK_LISTEN_ALL_NSID):
+                    nsid = int.from_bytes(value[:4], NATIVE, signed=True)
+            for received in _messages(data):
+                yield nsid, received
+
     def _readable(self) -> bool:
         try:
             return bool(self._socket.recv(1, _PEEK))
@@ -308,14 +340,17 @@ class Socket:
             return False
 
     def _receive(self, flags: int = 0) -> Iterator[Message]:
-        data = self._socket.recv(_RECEIVE, flags)
-        offset = 0
-        while offset + _HEADER.size <= len(data):
-            length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
-            if length < _HEADER.size:
-                return
-            yield Message(kind, flags, sequence, data[offset + _HEADER.size : offset + length])
-            offset += (length + 3) & ~3
+        yield from _messages(self._socket.recv(_RECEIVE, flags))
+
+
+def _messages(data: bytes) -> Iterator[Message]:
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        if length < _HEADER.size:
+            return
+        yield Message(kind, flags, sequence, data[offset + _HEADER.size : offset + length])
+        offset += (length + 3) & ~3
 
 
 def _flags(request: bytes) -> int:

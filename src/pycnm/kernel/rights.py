@@ -8,7 +8,10 @@ from pycnm.kernel import libc
 
 CAP_DAC_OVERRIDE = 1
 CAP_NET_BIND_SERVICE = 10
+CAP_NET_BROADCAST = 11
 CAP_NET_ADMIN = 12
+CAP_SYS_PTRACE = 19
+CAP_SYS_ADMIN = 21
 
 _VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 _WORDS = ctypes.c_uint32 * 6  # effective, permitted, inheritable: lower halves, upper halves
