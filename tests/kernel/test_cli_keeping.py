@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -139,8 +140,17 @@ def test_check_and_reconcile(shell, host, my_bridge):
     done = shell.do("check")
     assert (done.returncode, done.stderr) == (1, "")
     assert f"br-{my_bridge[:12]}" in done.stdout
+    listed = shell.do("check", "--format", "json")
+    assert json.loads(listed.stdout) == done.stdout.splitlines()
     assert f"ip link add name br-{my_bridge[:12]}" in shell("reconcile")
     assert shell("check") == ""
+    assert json.loads(shell("reconcile", "--format", "json")) == []
+    host.batch(f"link del br-{my_bridge[:12]}", f"link add br-{my_bridge[:12]} type bridge")
+    told = shell.do("reconcile")
+    assert told.returncode == 1
+    assert f"br-{my_bridge[:12]} that pycnm didn't make is there" in told.stderr
+    host.batch(f"link del br-{my_bridge[:12]}")
+    shell("reconcile")
     assert "1 received" in shell("exec", "c2", "ping", "-c1", "10.20.30.1")
 
 

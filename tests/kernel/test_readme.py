@@ -34,6 +34,7 @@ def test_the_tours_of_the_readme(host, environment, heading):
         "howto/publish-a-port.md",
         "howto/change-a-network.md",
         "howto/follow-events.md",
+        "howto/heal-drift.md",
     ],
 )
 def test_the_pages_that_need_root(host, environment, page):

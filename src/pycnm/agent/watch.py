@@ -152,7 +152,7 @@ class Watch:
                 done = drift.reconcile(self._engine, peers=True)
             else:
                 owners = drift.with_what_is_in_it(self._engine, differences)
-                done = [str(each) for each in drift.put_back(self._engine, owners)]
+                done = [str(each) for each in drift.restore(self._engine, owners)]
         except CleanupError as error:
             self._fail(error, differences)
             return

@@ -38,6 +38,7 @@ _LIST_FORMAT = Flag(
 _INSPECT_FORMAT = Flag(
     "format", "json: everything on one line", Kind.CHOICE, short="f", words=("json",)
 )
+_LINES_FORMAT = Flag("format", "json: a list on one line", Kind.CHOICE, words=("json",))
 _KEYS = ("driver=", "id=", "label=", "name=", "scope=", "type=", "dangling=")
 _NO_ERROR = Flag("force", "Don't fail over one that does not exist", Kind.SWITCH, short="f")
 _PUBLISH = Flag("publish", "Publish a port at the host, such as 8080:80/tcp", Kind.TEXTS, short="p")
@@ -339,6 +340,7 @@ ROOT = Group(
             "Show how the kernel differs from what is recorded",
             "pycnm.cli.keeping:check",
             "cnm check || cnm reconcile",
+            flags=(_LINES_FORMAT,),
             details="The exit status is 1 if it does.",
         ),
         Command(
@@ -346,6 +348,9 @@ ROOT = Group(
             "Put back what somebody removed, and show what was done",
             "pycnm.cli.keeping:reconcile",
             "cnm reconcile",
+            flags=(_LINES_FORMAT,),
+            details="What is in the way of ours and isn't ours is left alone, and named; then the "
+            "exit status is 1.",
         ),
         Command(
             "events",

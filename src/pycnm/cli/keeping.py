@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from pycnm.cli import opening
@@ -30,15 +31,23 @@ def check(arguments: Arguments) -> int:
     """Show how the kernel differs from what is recorded."""
     with controller(arguments) as cnm:
         differences = cnm.check()
-    say(*differences)
+    _tell(arguments, differences)
     return 1 if differences else 0
 
 
 def reconcile(arguments: Arguments) -> int:
     """Put back what is missing, and show it."""
     with controller(arguments) as cnm:
-        say(*cnm.reconcile())
+        done = cnm.reconcile()
+    _tell(arguments, done)
     return 0
+
+
+def _tell(arguments: Arguments, lines: list[str]) -> None:
+    if arguments.text("format") == "json":
+        say(json.dumps(lines))
+    else:
+        say(*lines)
 
 
 def agent(arguments: Arguments) -> int:

@@ -162,14 +162,20 @@ def put_back(engine: Engine, owners: Collection[str] | None = None) -> list[Oper
         CleanupError: some of it could not be put back.
     """
     done: list[Operation] = []
-    while whose := {*_differing(engine, owners)}:
-        locks = _locks(engine, whose)
+    while whose := _differing(engine, owners):
+        done += restore(engine, whose)
+    return done
+
+
+def restore(engine: Engine, owners: Collection[str]) -> list[Operation]:
+    """The same for those that were seen to differ."""
+    while True:
+        locks = _locks(engine, owners)
         with engine.locks.hold(locks):
             # What differs because somebody is at work on it doesn't when he is done;
             # and meanwhile it may have gone elsewhere.
-            if _locks(engine, whose) <= locks:
-                done += _put_back(engine, whose)
-    return done
+            if _locks(engine, owners) <= locks:
+                return _put_back(engine, owners)
 
 
 def look(engine: Engine, suspicion: Suspicion) -> dict[str, frozenset[str]]:
