@@ -17,6 +17,7 @@ from drifting import HARMS, Life
 from surroundings import agents
 from topology import until
 
+from pycnm.agent.kept import Kept
 from pycnm.kernel import agent as client
 
 SOURCE = str(Path(client.__file__).parents[2])
@@ -243,3 +244,28 @@ def test_a_storm_of_others(life, watch, host):
     assert until(lambda: life.cnm.check() == [], 20.0)
     host.batch("link del group 77")
     assert life.works() == []
+
+
+def test_kept_by_a_program_it_is_back_when_it_was_killed(life, host, tmp_path):
+    def watchers():
+        return [
+            pid
+            for pid in agents(tmp_path)
+            if b"--watch" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with Kept(tmp_path / "state", host.name), Kept(tmp_path / "state", host.name):
+            assert until(lambda: len(watchers()) == 2, 10.0)
+            assert heals(life, "ip link del {veth}")
+            before = watchers()
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            assert until(lambda: len(watchers()) == 2 and not {*watchers()} & {*before}, 10.0)
+            assert until(lambda: life.cnm.check() == [], 10.0)
+            assert heals(life, "nft flush ruleset")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    assert watchers() == []
+    assert life.cnm.check() == []

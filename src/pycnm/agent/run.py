@@ -93,6 +93,8 @@ def _end_with_stdin() -> None:
 
 
 def _live_watching(directory: Path, told: Callable[[], None]) -> int:
+    # It can be told to end while it waits, whatever who started it blocks.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     try:
         with only_watcher(directory):
             status = _live(directory, told, watch=True)

@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -252,6 +253,19 @@ def _spawn(arguments: list[str], told: int) -> int:
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         ],
+    )
+
+
+def watcher(state_dir: Path) -> subprocess.Popen[bytes]:
+    """An agent that watches the host whose namespace this thread is in; it ends with its stdin."""
+    options = ["--state-dir", str(state_dir), "--watch", "--foreground", "--until-eof"]
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "pycnm.agent", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        cwd="/",
     )
 
 
