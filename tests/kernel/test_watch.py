@@ -117,7 +117,7 @@ def put_back(watcher):
 def heals(life, script):
     """Whether something is put back within seconds; generously, on a busy machine."""
     life.harm(script)
-    return until(lambda: life.cnm.check() == [], 5.0) and life.works() == []
+    return until(lambda: life.cnm.check() == [], 10.0) and life.works() == []
 
 
 def test_whatever_the_kernel_tells_of_is_put_back(life, watch):

@@ -376,7 +376,7 @@ ROOT = Group(
         ),
         Command(
             "agent",
-            "Put back at once what somebody removes, and hold published ports; in the foreground",
+            "Put back at once what somebody removes, and hold published ports",
             "pycnm.cli.keeping:agent",
             "cnm agent",
             details="It goes on until it is told to end.  Where another one is at it, it waits for "
