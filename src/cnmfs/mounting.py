@@ -43,7 +43,12 @@ def serve(mountpoint: Path, options: Options, ready: Callable[[], None]) -> None
     """
     # Before any thread is there: all of them inherit it, and the main one waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    with pycnm.Controller(options.state_dir, host=options.host) as cnm:
+    with contextlib.ExitStack() as end:
+        cnm = end.enter_context(pycnm.Controller(options.state_dir, host=options.host))
+        if options.watch:
+            from pycnm.agent.kept import Kept  # noqa: PLC0415 - only where it is wanted
+
+            end.enter_context(Kept(options.state_dir, options.host))
         show(cnm, mountpoint, options, ready)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from lives import PATIENCE
+from surroundings import agents
 from topology import until
 
 SOON = 6
@@ -147,3 +148,19 @@ def test_a_hundred_attachments_leave_the_daemon_as_it_was(life):
     for kind in ("net", "mnt"):
         assert os.readlink(f"/proc/{pid}/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}")
     assert Path(f"/proc/{pid}/net/dev").read_text().count(":") == links
+
+
+def test_watched_while_it_is_mounted(life, host):
+    """What somebody takes away is put back; killed or not, the agent ends with the mount."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        root = life.start("mnt", "watch")
+        (root / "networks/net").mkdir()
+        bridge = (root / "networks/net/interface").read_text().strip()
+        # The first thing that it does is to look at everything.
+        host.batch(f"link del {bridge}")
+        assert until(lambda bridge=bridge: bridge in host.interfaces(), PATIENCE)
+        (root / "networks/net").rmdir()
+        for pid in life.pids(root):
+            os.kill(pid, how)
+        assert until(lambda: not agents(life.directory), PATIENCE)
+        subprocess.run(["umount", "-l", root], capture_output=True, check=False)
