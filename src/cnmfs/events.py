@@ -14,8 +14,6 @@ from cnmfs.tree import Special, refuse
 from pycnm import Controller
 
 _LARGE = 1 << 20
-_MOST = 32
-"""So many readers may wait at once: each takes a thread of the mount's."""
 
 
 class Journal:
@@ -32,7 +30,6 @@ class Journal:
         self._text = bytearray()
         self._gone = 0
         self._last = 0
-        self._waiting = 0
 
     def file(self) -> Special:
         """The file that ends with the last event, and grows; reading never waits."""
@@ -69,15 +66,7 @@ class Journal:
     def await_(self, size: int, offset: int) -> bytes:
         """What there is from `offset`, of all there have ever been, on; at least a byte."""
         with self._happened:
-            if self._waiting >= _MOST:
-                raise refuse(
-                    errno.EAGAIN, f"{_MOST} readers wait here already; poll(2) the file events"
-                )
-            self._waiting += 1
-            try:
-                self._patience.until(self._happened, lambda: self._grown(offset))
-            finally:
-                self._waiting -= 1
+            self._patience.until(self._happened, lambda: self._grown(offset))
             first = max(0, offset - self._gone)
             return bytes(self._text[first : first + size])
 

@@ -18,7 +18,7 @@ import pycnm
 from cnmfs import adapter
 from cnmfs.assembly import assemble
 from cnmfs.options import Options
-from cnmfs.patience import Patience
+from cnmfs.patience import MOST, Patience
 from cnmfs.reasons import Caller
 from cnmfs.watching import Watching
 from pycnm.errors import CNMError, InvalidArgumentError
@@ -27,7 +27,8 @@ from pycnm.kernel import mounts
 _PATIENCE = 1.0
 _DEAD = {errno.ENOTCONN, errno.ECONNABORTED}
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-_THREADS = 64
+_THREADS = MOST + 56
+"""Some are left for those that don't wait."""
 
 
 def serve(mountpoint: Path, options: Options, ready: Callable[[], None]) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from cnmfs.tree import refuse
 
 T = TypeVar("T")
+MOST = 200
+"""So many callers may wait at once: each takes a thread of the mount's."""
 _PAUSE = 0.1
 """Seconds between two looks at whether the caller has given up."""
 
@@ -25,6 +28,8 @@ class Patience:
     def __init__(self, interrupted: Callable[[], bool] = lambda: False) -> None:
         self._interrupted = interrupted
         self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting = 0
 
     def end(self) -> None:
         """Nobody waits any longer: the mount ends."""
@@ -37,12 +42,14 @@ class Patience:
             happened: is held.
 
         Raises:
-            OSError: EINTR, the caller has given up; ESHUTDOWN, the mount ends.
+            OSError: EINTR, the caller has given up; ESHUTDOWN, the mount ends; EAGAIN, too
+                many wait already.
         """
-        while not ready():
-            while not happened.wait(_PAUSE):
+        with self._counted():
+            while not ready():
+                while not happened.wait(_PAUSE):
+                    self._go_on()
                 self._go_on()
-            self._go_on()
 
     def through(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises.
@@ -51,13 +58,30 @@ class Patience:
         begun is either done or taken back, and half of it is never left.
 
         Raises:
-            OSError: EINTR, the caller has given up; ESHUTDOWN, the mount ends.
+            OSError: EINTR, the caller has given up; ESHUTDOWN, the mount ends; EAGAIN, too
+                many wait already.
         """
-        task = _Task(work)
-        task.start()
-        while not task.done.wait(_PAUSE):
-            self._go_on()
-        return task.result()
+        with self._counted():
+            task = _Task(work)
+            task.start()
+            while not task.done.wait(_PAUSE):
+                self._go_on()
+            return task.result()
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """One who waits, unless there are so many that nobody is left to serve the others."""
+        with self._lock:
+            if self._waiting >= MOST:
+                raise refuse(
+                    errno.EAGAIN, f"{MOST} calls wait already; is what they wait for stuck?"
+                )
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
     def _go_on(self) -> None:
         if self._interrupted():

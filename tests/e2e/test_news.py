@@ -143,7 +143,7 @@ def test_readers_that_wait_are_interrupted(made):
         assert process.wait(PATIENCE) == -signal.SIGINT
 
 
-def test_more_wait_than_a_mount_has_threads(made):
+def test_so_many_wait_that_more_are_refused(made):
     def read():
         descriptor = os.open(made / "events_pipe", os.O_RDONLY)
         try:
@@ -154,7 +154,7 @@ def test_more_wait_than_a_mount_has_threads(made):
             os.close(descriptor)
 
     found = []
-    threads = [threading.Thread(target=read) for _ in range(40)]
+    threads = [threading.Thread(target=read) for _ in range(208)]
     for thread in threads:
         thread.start()
     end = time.monotonic() + PATIENCE
@@ -162,10 +162,13 @@ def test_more_wait_than_a_mount_has_threads(made):
         time.sleep(0.01)
     assert found == [errno.EAGAIN] * 8
     # The mount lives.
-    made.write(f"{NET}/labels/m", str(time.time_ns()))
+    assert made.read(f"{END}/ip") == "10.20.30.2\n"
+    assert "net" in made.listdir("networks")
+    with made.elsewhere() as cnm:
+        label(cnm, time.time_ns())
     for thread in threads:
         thread.join(PATIENCE)
-    assert found[8:] == [10] * 32
+    assert found[8:] == [10] * 200
 
 
 def notices(directory, work, wanted):
