@@ -89,13 +89,20 @@ def twins(connection: Socket, facts: Sequence[plan.Address]) -> list[str]:
         found = rtnl.address_state(received)
         twin = ours.get(found.address)
         link = "" if twin is None else _name(found.ifindex)
-        if twin is not None and link not in {"", twin.link}:
+        # A driver may give several links of ours the same one: those are no twins.
+        if twin is not None and link not in {"", twin.link} and not _marked(connection, link):
             plain = twin.address.partition("/")[0]
             told.append(
                 f"{link} has the address {plain} of {twin.link} as well, and what is for the "
                 f"network may go there: `ip address del {plain}/{found.prefixlen} dev {link}`"
             )
     return told
+
+
+def _marked(connection: Socket, link: str) -> bool:
+    """Whether a link is one of ours."""
+    answer = connection.get(rtnl.get_link(link))
+    return answer is not None and rtnl.link_state(answer).alias.startswith("cnm:")
 
 
 def _name(number: int) -> str:
