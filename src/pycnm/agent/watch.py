@@ -156,7 +156,11 @@ class Watch:
         except CleanupError as error:
             self._fail(error, differences)
             return
-        self._stuck = {}
+        self._stuck = {
+            owner: words
+            for owner, words in self._stuck.items()
+            if not (due.everything or owner in differences)
+        }
         for words in done:
             _log.info("put back: %s", words)
 
