@@ -247,6 +247,10 @@ class Filesystem:
         """
         return self._handles.polling.look(handle, bell)
 
+    def when_polled(self, begins: Callable[[], None]) -> None:
+        """Call `begins` when somebody waits in poll(2) for the first time."""
+        self._handles.polling.begins = begins
+
     def happened(self) -> None:
         """Something has changed: whoever waits for news hears of it."""
         self._handles.polling.happened()

@@ -72,6 +72,7 @@ def show(
     patience = Patience(lambda: adapter.interrupted(module))
     filesystem, layout = assemble(cnm, caller, patience, gid=options.gid, rmrf=options.rmrf)
     watching = Watching(cnm, mountpoint, [layout.journal.happened, filesystem.happened])
+    filesystem.when_polled(watching.listen)
     thread = Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
     layout.clones.sweep()
     thread.start()

@@ -49,10 +49,14 @@ class Polling:
 
     Args:
         news: what there is to be said of a handle just now.
+
+    Attributes:
+        begins: called when somebody waits for the first time.
     """
 
     def __init__(self, news: Callable[[int], News]) -> None:
         self._news = news
+        self.begins: Callable[[], None] = _nothing
         self._bells: dict[int, Bell] = {}
         self._told: set[int] = set()
 
@@ -64,6 +68,8 @@ class Polling:
         # First the bell, then the look: nothing comes in between unheard.
         if bell is not None:
             self._bells[handle] = bell
+            begins, self.begins = self.begins, _nothing
+            begins()
         return self._mask(handle)
 
     def happened(self) -> None:
@@ -93,3 +99,7 @@ class Polling:
         if news.fresh:
             self._told.add(handle)
         return news.mask
+
+
+def _nothing() -> None:
+    pass

@@ -47,6 +47,16 @@ class Watching:
         for work in (self._follow, self._tell):
             threading.Thread(target=work, name="cnmfs-events", daemon=True).start()
 
+    def listen(self) -> None:
+        """Look from now on at what the kernel tells of, too."""
+        threading.Thread(target=self._listen, name="cnmfs-kernel", daemon=True).start()
+
+    def _listen(self) -> None:
+        # Of a kernel that can't be heard nothing is told.
+        with contextlib.suppress(CNMError, OSError):
+            for _ in self._cnm.kernel_changes():
+                self._some.set()
+
     def _follow(self) -> None:
         # Without them the tree is as true; only nobody is told.
         with contextlib.suppress(CNMError):
@@ -62,7 +72,7 @@ class Watching:
             new, self._new = self._new, []
             for happened in self._happened:
                 happened()
-            if self._mountpoint is not None:
+            if new and self._mountpoint is not None:
                 self._touch(self._mountpoint, dict.fromkeys(_concerned(new)))
 
     @staticmethod

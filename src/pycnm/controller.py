@@ -335,6 +335,21 @@ class Controller:
         following_on = flag(follow, "follow")
         return following.events(self._engine, follow=following_on, since=since, until=until)
 
+    def kernel_changes(self) -> Generator[None, None, None]:
+        """Something of the kernel has changed, of whatever networks are made of, by anybody.
+
+        Heard are links, addresses, routes and rules of the host and of every sandbox; what
+        has changed isn't told.  It goes on until the controller is closed.
+
+        Raises:
+            NotSupportedError: the controller has no real kernel.
+            KernelError: the kernel can't be heard.
+
+        Source:
+            rtnetlink(7), netlink(7), NETLINK_LISTEN_ALL_NSID.
+        """
+        return following.kernel_changes(self._engine)
+
     # Keeping
 
     def check(self) -> list[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
 
+import pytest
 from lives import PATIENCE
 from topology import until
 
@@ -42,6 +45,29 @@ def test_what_was_taken_away_is_put_back_by_a_state(life):
     (root / f"{NET}/state").write_text("up\n")
     assert read(root, f"{NET}/state") == "up"
     assert life.box("c2").ping("10.20.30.1")
+
+
+# libfuse 2, through fusepy, has no poll.
+@pytest.mark.parametrize("life", ["mfusepy"], indirect=True)
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_who_polls_a_carrier_hears_of_it(life, where):
+    root = life.start()
+    connect(root)
+    # Inside, its other end goes down: nothing that the host itself is told of in words.
+    place, name = {
+        "outside": (life.host, read(root, f"{END}/host_interface")),
+        "inside": (life.box("c2"), "eth0"),
+    }[where]
+    with (root / f"{END}/carrier").open("rb", buffering=0) as stream:
+        assert stream.read() == b"1\n"
+        poll = select.poll()
+        poll.register(stream, select.POLLPRI)
+        assert poll.poll(0) == []
+        place.run("ip", "link", "set", name, "down")
+        assert [events for _, events in poll.poll(PATIENCE * 1000)] == [
+            select.POLLPRI | select.POLLERR
+        ]
+        assert os.pread(stream.fileno(), 10, 0) == b"0\n"
 
 
 def test_a_sandbox_that_is_down_is_started(life):

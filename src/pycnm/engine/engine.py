@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pycnm.drivers.registry import driver_with, ipam_class
 from pycnm.engine import journal, quarantine, records, settling
@@ -30,10 +30,16 @@ from pycnm.store.schema import DOWN, TABLES
 if TYPE_CHECKING:
     from pycnm.drivers.base import Driver
     from pycnm.engine.kernel import Kernel
-    from pycnm.kernel.watching import Watch
 
 T = TypeVar("T")
 MIGRATIONS = (Ledger.SCHEMA + TABLES, DOWN)
+
+
+class Ends(Protocol):
+    """What can be ended by another thread than the one that waits with it."""
+
+    def end(self) -> None:
+        """Have whoever waits stop waiting."""
 
 
 class Engine:
@@ -44,7 +50,7 @@ class Engine:
         kernel: what plans run on.
 
     Attributes:
-        watches: those of followers that wait for events.
+        watches: what followers wait with, to be ended.
     """
 
     def __init__(self, state_dir: Path, kernel: Kernel) -> None:
@@ -52,7 +58,7 @@ class Engine:
         self.kernel = kernel
         self.db = Database(state_dir, MIGRATIONS)
         self.locks = Locks(state_dir)
-        self.watches: set[Watch] = set()
+        self.watches: set[Ends] = set()
         self._ipams: dict[str, IPAM] = {}
         # Changes of this process that could not be settled: the disk was full.
         self._unsettled: set[int] = set()

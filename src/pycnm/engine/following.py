@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from pycnm.engine import journal
 from pycnm.engine.engine import Engine
 from pycnm.engine.records import Reader
 from pycnm.errors import InvalidArgumentError, StoreError
 from pycnm.kernel.watching import Watch
+from pycnm.plan.operation import HOST
 from pycnm.spec.events import Event
 from pycnm.spec.moments import moment
 
@@ -93,3 +94,31 @@ def _watching(engine: Engine) -> Iterator[Watch]:
     finally:
         engine.watches.discard(watch)
         watch.close()
+
+
+def kernel_changes(engine: Engine) -> Generator[None, None, None]:
+    """Say each time that the kernel tells of a change to anything that networks are made of.
+
+    Raises:
+        NotSupportedError: the kernel isn't a real one.
+        KernelError: it can't be heard.
+    """
+    from pycnm.kernel.notices import Notices  # noqa: PLC0415 - few want to hear
+
+    notices = engine.kernel.inside(HOST, Notices)
+    ending = _Ending(notices.wake)
+    engine.watches.add(ending)
+    try:
+        while not engine.db.closed:
+            if notices.wait():
+                yield
+    finally:
+        engine.watches.discard(ending)
+        notices.close()
+
+
+class _Ending:
+    """Has whoever hears the kernel stop."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self.end = end
