@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
+from typing import TypeVar
 
 import cnmfs
 import pycnm
 from cnmfs import networks, sandboxes, values
-from cnmfs.applying import apply, named
+from cnmfs.applying import apply
 from cnmfs.clones import Clones
 from cnmfs.events import Journal
 from cnmfs.patience import Patience
@@ -92,12 +94,9 @@ class Layout:
         cnm = self._cnm
 
         def look(name: str) -> Node | None:
-            network = named(cnm.network, name)
-            return (
-                None
-                if network is None
-                else networks.directory(network, self._extra(f"networks/{name}"))
-            )
+            found = _present(cnm.network, name)
+            extra = self._extra(f"networks/{name}")
+            return None if found is None else networks.directory(*found, extra)
 
         def make(name: str) -> None:
             cnm.create_network(name)
@@ -116,12 +115,10 @@ class Layout:
         cnm = self._cnm
 
         def look(name: str) -> Node | None:
-            box = named(cnm.sandbox, name)
-            return (
-                (self.clones.file() if name == "clone" else None)
-                if box is None
-                else sandboxes.directory(cnm, box, self._extra(f"sandboxes/{name}"))
-            )
+            found = _present(cnm.sandbox, name)
+            if found is None:
+                return self.clones.file() if name == "clone" else None
+            return sandboxes.directory(cnm, *found, self._extra(f"sandboxes/{name}"))
 
         def make(name: str) -> None:
             cnm.create_sandbox(name)
@@ -144,6 +141,19 @@ class Layout:
             remove=remove,
             hint="make a sandbox with mkdir, delete it with rmdir",
         )
+
+
+T = TypeVar("T", pycnm.Network, pycnm.Sandbox)
+
+
+def _present(find: Callable[[str], T], name: str) -> tuple[T, str] | None:
+    """The object of that name, and when it was made; what only an id begins with is none."""
+    with contextlib.suppress(pycnm.NotFoundError, pycnm.InvalidArgumentError):
+        found = find(name)
+        spec = found.spec
+        if spec.name == name:
+            return found, spec.created
+    return None
 
 
 def _documents(things: Iterable[pycnm.Network | pycnm.Sandbox]) -> str:

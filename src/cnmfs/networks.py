@@ -153,10 +153,11 @@ ATTRIBUTES = table(
 )
 
 
-def directory(network: Network, extra: Mapping[str, Node]) -> Directory:
+def directory(network: Network, created: str, extra: Mapping[str, Node]) -> Directory:
     """The directory of a network.
 
     Args:
+        created: when it was made (RFC 3339).
         extra: nodes that every object has.
     """
     more = {
@@ -165,9 +166,7 @@ def directory(network: Network, extra: Mapping[str, Node]) -> Directory:
         "labels": _keyed(network, "labels"),
         "endpoints": _endpoints(network),
     }
-    return attributes.directory(
-        ATTRIBUTES, network, more, "remove the network with rmdir", network.spec.created
-    )
+    return attributes.directory(ATTRIBUTES, network, more, "remove the network with rmdir", created)
 
 
 def _keyed(network: Network, what: str) -> Directory:
@@ -227,5 +226,5 @@ def _endpoints(network: Network) -> Directory:
         look=lambda name: found().get(name),
         link=connect,
         unlink=disconnect,
-        hint=f"connect with mkdir sandboxes/NAME/endpoints/{network.name}, or with ln -s",
+        hint="connect with mkdir sandboxes/NAME/endpoints/NETWORK, or with ln -s",
     )

@@ -154,16 +154,15 @@ ENDPOINT = table(
 )
 
 
-def directory(cnm: Controller, box: Sandbox, extra: Mapping[str, Node]) -> Directory:
+def directory(cnm: Controller, box: Sandbox, created: str, extra: Mapping[str, Node]) -> Directory:
     """The directory of a sandbox.
 
     Args:
+        created: when it was made (RFC 3339).
         extra: nodes that every object has.
     """
     more = {**extra, "endpoints": _endpoints(cnm, box)}
-    return attributes.directory(
-        SANDBOX, box, more, "delete the sandbox with rmdir", box.spec.created
-    )
+    return attributes.directory(SANDBOX, box, more, "delete the sandbox with rmdir", created)
 
 
 def _endpoints(cnm: Controller, box: Sandbox) -> Directory:

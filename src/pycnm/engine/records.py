@@ -112,7 +112,7 @@ def lookup(reader: Reader, table: str, what: str, reference: object) -> tuple[An
         InvalidArgumentError: malformed, or several ids begin like that.
     """
     text = names.reference(reference, what)
-    for column in ("id", "name"):
+    for column in ("id", "name") if len(text) == names.ID_LENGTH else ("name",):
         row: tuple[Any, ...] | None = reader.execute(
             f"SELECT {_COLUMNS} FROM {table} WHERE {column} = ? AND leaving IS NULL",  # noqa: S608
             (text,),
