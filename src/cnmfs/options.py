@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 from collections.abc import Mapping
@@ -12,7 +13,10 @@ import attrs
 from pycnm import InvalidArgumentError
 from pycnm.cli.opening import namespace
 from pycnm.controller import DEFAULT_STATE_DIR
+from pycnm.spec.wording import shown
 
+_GID_MAX = 2**32 - 2
+"""The last one of those that mean a group: chown(2) takes the next for "leave it"."""
 _BINDINGS = {"mfusepy", "fusepy"}
 # What mount(8), mount.fuse3(8) and fstab(5) say to every filesystem. They are about when and
 # by whom it is mounted, about programs, devices and times that aren't in this tree, or are
@@ -73,14 +77,14 @@ def read(texts: list[str], environment: Mapping[str, str] = os.environ) -> Optio
         elif name == "gid":
             options = attrs.evolve(options, gid=_group(value))
         elif name == "state_dir":
-            options = attrs.evolve(options, state_dir=Path(value).absolute())
+            options = attrs.evolve(options, state_dir=_directory(value))
         elif name == "host":
             options = attrs.evolve(options, host=_host(value))
         elif name == "binding" and value in _BINDINGS:
             options = attrs.evolve(options, binding=value)
         elif name and name not in _IGNORED and not name.startswith("x-"):
             raise InvalidArgumentError(
-                f"unknown mount option {item}; there are gid=GROUP, rmrf, ro, watch, "
+                f"unknown mount option {shown(item)}; there are gid=GROUP, rmrf, ro, watch, "
                 "state_dir=DIRECTORY, host=NAMESPACE and binding=mfusepy|fusepy"
             )
     return options
@@ -90,12 +94,18 @@ def _host(value: str) -> str | int | None:
     return namespace(value) if value else None
 
 
+def _directory(value: str) -> Path:
+    if not value or "\0" in value:
+        raise InvalidArgumentError(f"state_dir={shown(value)}: give the path of a directory")
+    return Path(value).absolute()
+
+
 def _group(value: str) -> int:
-    if value.isdecimal():
-        return int(value)
-    try:
-        return grp.getgrnam(value).gr_gid
-    except KeyError:
-        raise InvalidArgumentError(
-            f"gid={value}: there is no such group; give a name of /etc/group, or a number"
-        ) from None
+    with contextlib.suppress(KeyError, ValueError):
+        if not (value.isascii() and value.isdecimal()):
+            return grp.getgrnam(value).gr_gid
+        if len(value) <= len(str(_GID_MAX)) and int(value) <= _GID_MAX:
+            return int(value)
+    raise InvalidArgumentError(
+        f"gid={shown(value)}: there is no such group; give a name of /etc/group, or a number"
+    )

@@ -63,7 +63,12 @@ class Reasons:
 
     def failed(self, caller: Caller, what: str, path: str, code: int, words: str) -> None:
         """Note a failure, for who called and for the object at the path."""
-        failure = Failure(time.time(), caller, f"{what} {path}", code, " ".join(words.split()))
+        # A name may be any bytes; what is read of it is text.
+        where, why = (
+            text.encode(errors="backslashreplace").decode()
+            for text in (f"{what} {path}", " ".join(words.split()))
+        )
+        failure = Failure(time.time(), caller, where, code, why)
         with self._lock:
             self._log.append(failure)
             _put(self._last, caller, failure)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 import pycnm
 from pycnm.testing import FakeKernel
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

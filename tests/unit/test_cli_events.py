@@ -89,5 +89,5 @@ def test_filters_by_id(shown, cnm):
 
 @pytest.mark.parametrize("text", ["colour=blue", "type=image"])
 def test_filters_that_there_are_not(shown, text):
-    with pytest.raises(InvalidArgumentError, match="invalid filter '"):
+    with pytest.raises(InvalidArgumentError, match="invalid filter "):
         shown("--filter", text)

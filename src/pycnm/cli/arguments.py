@@ -187,14 +187,13 @@ def _split(request: Request, words: list[str], *, stop: bool) -> Iterator[tuple[
 
 
 def _letters(request: Request, letters: str, waiting: Iterator[str]) -> Iterator[tuple[Flag, str]]:
-    while letters:
-        flag = _lettered(request, letters[0], letters)
-        letters = letters[1:]
-        if letters.startswith("="):
-            yield flag, letters[1:]
+    for after, letter in enumerate(letters, 1):
+        flag = _lettered(request, letter, letters)
+        if letters.startswith("=", after):
+            yield flag, letters[after + 1 :]
             return
-        if flag.kind is not Kind.SWITCH and letters:
-            yield flag, letters
+        if flag.kind is not Kind.SWITCH and after < len(letters):
+            yield flag, letters[after:]
             return
         yield flag, _following(request, flag, f"-{flag.short}", waiting)
 

@@ -9,6 +9,7 @@ from pycnm.cli.opening import controller
 from pycnm.cli.output import finish, say
 from pycnm.errors import InvalidArgumentError
 from pycnm.spec.events import Event
+from pycnm.spec.wording import shown
 
 _TYPES = ("network", "sandbox", "endpoint")
 
@@ -38,7 +39,8 @@ def _test(key: str, values: list[str]) -> Callable[[Event], bool]:
     kind = "sandbox" if key == "container" else key
     if kind not in _TYPES:
         raise InvalidArgumentError(
-            f"invalid filter {key!r}; known are type, event, network, sandbox, container, endpoint"
+            f"invalid filter {shown(key)}; known are type, event, network, sandbox, container, "
+            "endpoint"
         )
     return lambda event: any(_is_about(event, kind, value) for value in values)
 
@@ -47,8 +49,9 @@ def _type(value: str) -> str:
     # What Docker calls a container is a sandbox here.
     kind = "sandbox" if value == "container" else value
     if kind not in _TYPES:
+        wrong = shown(f"type={value}")
         raise InvalidArgumentError(
-            f"invalid filter 'type={value}'; it is network, sandbox, container or endpoint"
+            f"invalid filter {wrong}; it is network, sandbox, container or endpoint"
         )
     return kind
 

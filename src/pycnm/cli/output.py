@@ -19,6 +19,9 @@ U = TypeVar("U")
 _CELL, _GAP = 10, 3
 """The least width of a column, and the space behind its longest entry, in Docker's tables."""
 
+_LONGEST = 2000
+"""Letters of an error that are shown: somebody's word may be a mebibyte."""
+
 _SHORT = 12
 """Digits of an id that is shown short."""
 
@@ -133,8 +136,10 @@ def complain(error: BaseException | str) -> None:
 
 
 def _printable(text: str) -> str:
-    """`text` on one line, and without what a terminal would obey."""
+    """`text` on one line that isn't endless, and without what a terminal would obey."""
     words = " ".join(text.split())
+    if len(words) > _LONGEST:
+        words = f"{words[:_LONGEST]}..."
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in words

@@ -35,7 +35,7 @@ def _test(reader: Reader, name: str, value: object) -> Callable[[NetworkRow], bo
         "dangling": lambda text: _dangling(reader, text),
     }
     if name not in kinds:
-        raise InvalidArgumentError(f"invalid filter {name!r}; known are {', '.join(kinds)}")
+        raise InvalidArgumentError(f"invalid filter {shown(name)}; known are {', '.join(kinds)}")
     tests = [kinds[name](_text(name, item)) for item in values]
     # As Docker has it: a network has many labels, and one of everything else.
     enough = all if name == "label" else any
@@ -53,7 +53,8 @@ def _text(name: str, value: object) -> str:
 def _contains(text: str, of: Callable[[NetworkRow], str]) -> Callable[[NetworkRow], bool]:
     try:
         pattern = re.compile(text)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
+        # The last two of what is too deep, or repeated too often.
         raise InvalidArgumentError(
             f"invalid filter value {shown(text)}: no regular expression ({error})"
         ) from None
@@ -72,13 +73,15 @@ def _label(text: str) -> Callable[[NetworkRow], bool]:
 
 def _type(text: str) -> Callable[[NetworkRow], bool]:
     if text not in {"builtin", "custom"}:
-        raise InvalidArgumentError(f"invalid filter 'type={text}'; it is builtin or custom")
+        wrong = shown(f"type={text}")
+        raise InvalidArgumentError(f"invalid filter {wrong}; it is builtin or custom")
     return lambda row: row.spec.predefined == (text == "builtin")
 
 
 def _dangling(reader: Reader, text: str) -> Callable[[NetworkRow], bool]:
     if text not in _TRUE | _FALSE:
-        raise InvalidArgumentError(f"invalid filter 'dangling={text}'; it is true or false")
+        wrong = shown(f"dangling={text}")
+        raise InvalidArgumentError(f"invalid filter {wrong}; it is true or false")
 
     def test(row: NetworkRow) -> bool:
         endpoints = records.endpoints_of_network(reader, row.number)

@@ -13,7 +13,8 @@ from pycnm.errors import InvalidArgumentError, StoreError
 from pycnm.kernel.watching import Watch
 from pycnm.plan.operation import HOST
 from pycnm.spec.events import Event
-from pycnm.spec.moments import moment
+from pycnm.spec.moments import LARGEST, moment
+from pycnm.spec.wording import shown
 
 _SECOND = 10**9
 
@@ -42,9 +43,9 @@ def _number(reader: Reader, since: object) -> int:
     if isinstance(since, int):
         if isinstance(since, bool) or since < 0:
             raise InvalidArgumentError(
-                f"invalid since {since}: the number of an event is a whole number, 0 or more"
+                f"invalid since {shown(since)}: the number of an event is a whole number, 0 or more"
             )
-        return since
+        return min(since, LARGEST)
     return journal.before(reader, moment(since, "since"))
 
 

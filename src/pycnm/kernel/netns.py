@@ -46,7 +46,7 @@ def descriptor(path: str) -> int:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"there is no network namespace at {path}; `ip netns list` shows those there are"
+            f"there is no network namespace at {shown(path)}; `ip netns list` shows those there are"
         ) from error
 
 
@@ -103,7 +103,7 @@ def resolve(reference: object) -> str:
         path = text if "/" in text else str(RUN_NETNS / text)
     if not is_namespace(path):
         raise NotFoundError(
-            f"there is no network namespace at {path}; `ip netns list` shows those there are"
+            f"there is no network namespace at {shown(path)}; `ip netns list` shows those there are"
         )
     return path
 

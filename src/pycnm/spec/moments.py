@@ -12,6 +12,9 @@ from pycnm.spec.wording import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 10**9
+LARGEST = 2**63 - 1
+"""The last number, and with a minus the first moment, that is told from those beyond it."""
+
 _UNITS = {
     "ns": 1,
     "us": 10**3,
@@ -54,7 +57,7 @@ def moment(value: object, what: str) -> int:
             f"invalid {what} {shown(value)}: give a moment such as 2026-11-24T10:00:00Z, seconds "
             "since 1970, how long ago such as 10m, or now"
         )
-    return found
+    return max(-LARGEST, min(found, LARGEST))
 
 
 def _nanoseconds(value: datetime) -> int:

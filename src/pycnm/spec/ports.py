@@ -24,6 +24,7 @@ PROTOCOLS: Final[Mapping[str, int]] = {"tcp": 6, "udp": 17, "sctp": 132}
 Group: TypeAlias = tuple[bool, int, int, int, int]
 
 _IPV6 = 6
+_ANY: Final = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - compared with, not bound to
 _LARGEST = 65535
 _LARGEST_DIGITS = len(str(_LARGEST))
 _KEYS = ("host_ip", "host_port", "container_port", "protocol")
@@ -197,17 +198,16 @@ def port_specs(values: object, what: str = "published ports") -> tuple[PortSpec,
             f'invalid {what}: {shown(values)}; they should be a list, such as ["8080:80"]'
         )
     specs = tuple(PortSpec.parse(value) for value in values)
-    claimed: dict[tuple[int, ...], list[PortSpec]] = {}
+    claimed: dict[tuple[int, ...], dict[IPAddress | None, PortSpec]] = {}
     for spec in specs:
         for claim in _claims(spec):
-            others = claimed.setdefault(claim, [])
-            for other in others:
-                if _same_socket(spec.host_address, other.host_address):
-                    raise InvalidArgumentError(
-                        f"invalid {what}: {spec} and {other} exclude each other; "
-                        "give each port once"
-                    )
-            others.append(spec)
+            others = claimed.setdefault(claim, {})
+            other = _rival(spec.host_address, others)
+            if other is not None:
+                raise InvalidArgumentError(
+                    f"invalid {what}: {spec} and {other} exclude each other; give each port once"
+                )
+            others[spec.host_address] = spec
     return specs
 
 
@@ -322,11 +322,18 @@ def _claims(spec: PortSpec) -> Iterator[tuple[int, ...]]:
             yield protocol, port, spec.host_first, spec.host_last
 
 
-def _same_socket(one: IPAddress | None, other: IPAddress | None) -> bool:
+def _rival(
+    address: IPAddress | None, others: Mapping[IPAddress | None, PortSpec]
+) -> PortSpec | None:
+    """Which of those that claim the same port can't be beside one at `address`."""
     # Which addresses None stands for is the network's to say, so it excludes only itself.
-    if one is None or other is None:
-        return one is other
-    return one.version == other.version and (one == other or 0 in (int(one), int(other)))
+    if address is None or address in others:
+        return others.get(address)
+    if int(address):
+        return others.get(addresses.shared(_ANY[address.version]))
+    # All addresses: of each claim that is asked once, as the second one is refused above.
+    family = (n for at, n in others.items() if at is not None and at.version == address.version)
+    return next(family, None)
 
 
 def _address_key(address: IPAddress | None) -> tuple[int, int]:

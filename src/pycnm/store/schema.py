@@ -109,8 +109,11 @@ CREATE TRIGGER port_wildcard BEFORE INSERT ON ports
 WHEN EXISTS (
     SELECT 1 FROM ports
     WHERE protocol = new.protocol AND port = new.port
+      AND address = iif(new.address LIKE '%:%', '::', '0.0.0.0')
+) OR new.address IN ('0.0.0.0', '::') AND EXISTS (
+    SELECT 1 FROM ports
+    WHERE protocol = new.protocol AND port = new.port
       AND (address LIKE '%:%') = (new.address LIKE '%:%')
-      AND (address IN ('0.0.0.0', '::') OR new.address IN ('0.0.0.0', '::'))
 )
 BEGIN
     SELECT RAISE(ABORT, 'UNIQUE constraint failed: ports.address');

@@ -131,6 +131,7 @@ class Machine:
         namespaces: by path.
         tables: by family and name.
         ports: protocol, address and port of bound sockets; whether each is ours.
+        addresses: at which a port is bound, by protocol and port.
     """
 
     features: Features
@@ -139,6 +140,7 @@ class Machine:
     directories: set[str] = attrs.field(factory=set)
     tables: dict[tuple[str, str], Ruleset] = attrs.field(factory=dict)
     ports: dict[tuple[str, str, int], bool] = attrs.field(factory=dict)
+    addresses: dict[tuple[str, int], set[str]] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.add_namespace(HOST)

@@ -120,7 +120,7 @@ class _HeldPorts:
         place = (fact.protocol, fact.address, fact.port)
         if machine.ports.get(place) is session.ours:
             return True
-        if any(_collide(place, other) for other in machine.ports):
+        if _rivals(machine, place):
             raise PortInUseError(
                 f"port {_shown(fact)} of the host is taken by {HOLDER}; "
                 "stop it, or publish on another port",
@@ -133,20 +133,21 @@ class _HeldPorts:
             text = f"{fact.address} is no address of this host; {advice}"
             raise refusal(fact, errno.EADDRNOTAVAIL, text)
         machine.ports[place] = session.ours
+        machine.addresses.setdefault((fact.protocol, fact.port), set()).add(fact.address)
         return True
 
     def remove(self, session: FakeSession, fact: ports.HeldPort) -> None:
         place = (fact.protocol, fact.address, fact.port)
         if session.machine.ports.get(place) is session.ours:
             del session.machine.ports[place]
+            session.machine.addresses[fact.protocol, fact.port].discard(fact.address)
 
     def differs(self, session: FakeSession, fact: ports.HeldPort) -> str | None:
         place = (fact.protocol, fact.address, fact.port)
         if session.machine.ports.get(place):
             return None
         words = f"port {_shown(fact)} isn't held by the agent"
-        taken = any(_collide(place, other) for other in session.machine.ports)
-        return f"{words}; {HOLDER} has it" if taken else words
+        return f"{words}; {HOLDER} has it" if _rivals(session.machine, place) else words
 
 
 def _shown(fact: ports.HeldPort) -> str:
@@ -154,14 +155,13 @@ def _shown(fact: ports.HeldPort) -> str:
     return f"{address}:{fact.port}/{fact.protocol}"
 
 
-def _collide(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
-    """Whether two sockets can't be bound at once."""
-    (protocol, address, port), (other_protocol, other_address, other_port) = one, other
-    if (protocol, port) != (other_protocol, other_port):
-        return False
-    if (":" in address) != (":" in other_address):
-        return False
-    return address == other_address or bool(_ANY & {address, other_address})
+def _rivals(machine: Machine, place: tuple[str, str, int]) -> set[str]:
+    """The addresses at which a port is bound that can't be bound at another one besides."""
+    protocol, address, port = place
+    bound = machine.addresses.get((protocol, port), set())
+    if address in _ANY:
+        return {other for other in bound if (":" in other) == (":" in address)}
+    return bound & {address, "::" if ":" in address else "0.0.0.0"}  # noqa: S104 - as above
 
 
 def _is_local(machine: Machine, address: str) -> bool:
