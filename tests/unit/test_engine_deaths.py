@@ -6,6 +6,7 @@ handed back to the test.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sqlite3
@@ -15,6 +16,7 @@ import pytest
 
 import pycnm
 from pycnm.errors import AlreadyExistsError, CNMError, KernelError, NotFoundError, PoolOverlapError
+from pycnm.store.locks import Locks
 from pycnm.testing import FailingKernel, FakeKernel
 
 # A child of fork is what is wanted here; it has but one thread.
@@ -349,3 +351,16 @@ def test_a_child_of_fork_is_somebody_else(tmp_path):
         assert {net.name for net in cnm.networks(type="custom")} == {"front", "childs"}
         cnm.create_network("parents")
         assert pending(tmp_path) == 0
+
+
+def test_a_maker_that_is_dying_is_waited_for(tmp_path):
+    """The kernel lets go of its locks before it lets go of its mark of life."""
+    kernel = start(tmp_path)
+    left = dies(tmp_path, kernel, 2, MAKING["connect"])
+    with contextlib.closing(sqlite3.connect(tmp_path / "cnm.db")) as reader:
+        ((maker,),) = reader.execute("SELECT maker FROM changes").fetchall()
+    alive = Locks(tmp_path).live(maker)
+    threading.Timer(0.2, os.close, [alive]).start()
+    with pycnm.Controller(tmp_path, kernel=left) as cnm:
+        assert pending(tmp_path) == 0
+        assert cnm.check() == []

@@ -187,8 +187,8 @@ def _split(request: Request, words: list[str], *, stop: bool) -> Iterator[tuple[
 
 
 def _letters(request: Request, letters: str, waiting: Iterator[str]) -> Iterator[tuple[Flag, str]]:
-    for after, letter in enumerate(letters, 1):
-        flag = _lettered(request, letter, letters)
+    for after in range(1, len(letters) + 1):
+        flag = _lettered(request, letters, after - 1)
         if letters.startswith("=", after):
             yield flag, letters[after + 1 :]
             return
@@ -206,11 +206,11 @@ def _named(request: Request, name: str) -> Flag:
     raise request.refusal(f"unknown flag: --{name}{_nearest(name, names, '--')}")
 
 
-def _lettered(request: Request, letter: str, letters: str) -> Flag:
+def _lettered(request: Request, letters: str, at: int) -> Flag:
     for flag in request.flags:
-        if letter == flag.short:
+        if letters[at] == flag.short:
             return flag
-    raise request.refusal(f"unknown shorthand flag: {letter!r} in -{letters}")
+    raise request.refusal(f"unknown shorthand flag: {letters[at]!r} in -{letters[at:]}")
 
 
 def _following(request: Request, flag: Flag, word: str, waiting: Iterator[str]) -> str:

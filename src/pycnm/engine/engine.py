@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pycnm.drivers.registry import driver_with, ipam_class
 from pycnm.engine import journal, quarantine, records, settling
 from pycnm.engine.decision import Decision
-from pycnm.errors import CNMError, InUseError
+from pycnm.errors import CleanupError, CNMError, InUseError
 from pycnm.ipam.base import IPAM
 from pycnm.ipam.default import DefaultIPAM
 from pycnm.ipam.ledger import Ledger
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pycnm.engine.kernel import Kernel
 
 T = TypeVar("T")
+_DYING, _A_MOMENT = 1.0, 0.001
 MIGRATIONS = (Ledger.SCHEMA + TABLES, DOWN)
 
 
@@ -183,6 +185,7 @@ class Engine:
         maker = self.maker
         with self.db.write(durable=durable) as tx:
             decision = Decision(tx, _begin(tx, maker, verb, forward=forward), held)
+            held.add(Lock.change(decision.change))
             result = decide(decision)
             journal.keep(tx, decision.change, decision.events)
             undo, do = decision.undo, decision.do
@@ -267,7 +270,9 @@ class Engine:
                 try:
                     self._take_back(change)
                 except CNMError as error:
-                    troubles.append(f"change {change} is still pending: {error}")
+                    reasons = error.exceptions if isinstance(error, CleanupError) else (error,)
+                    why = "; ".join(map(str, reasons))
+                    troubles.append(f"change {change} is still pending: {why}")
         return troubles
 
     def _orphans(self) -> list[int]:
@@ -277,15 +282,29 @@ class Engine:
         it may be on it.
         """
         with self.db.read() as reader:
-            rows = reader.execute(
-                "SELECT id, maker FROM changes ORDER BY forward, id DESC"
-            ).fetchall()
-        return [
-            change
-            for change, maker in rows
-            if change in self._unsettled
-            or (maker != self._maker and not self.locks.is_alive(maker))
-        ]
+            left = {change for change, maker in _pending(reader) if self._is_left(change, maker)}
+            # It may have been settled just before its maker died.
+            return [change for change, _ in _pending(reader) if change in left] if left else []
+
+    def _is_left(self, change: int, maker: int) -> bool:
+        """Whether nobody is at work on a pending change.
+
+        The kernel lets go of a dead process's files one by one, in no order.  So
+        a maker that seems to live and holds no lock for its change any more is
+        waited for: it is dying, or could not record what it did (a full disk).
+        """
+        if change in self._unsettled:
+            return True
+        if maker == self._maker:
+            return False
+        end = time.monotonic() + _DYING
+        while self.locks.is_alive(maker):
+            if self.locks.is_under_way(change) or time.monotonic() > end:
+                return False
+            if change not in self.pending():
+                return False
+            time.sleep(_A_MOMENT)
+        return True
 
     def _take_back(self, change: int) -> None:
         with self.db.read() as reader:
@@ -309,6 +328,11 @@ class Engine:
         """A reader of the store."""
         with self.db.read() as reader:
             yield reader
+
+
+def _pending(reader: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Every pending change with its maker, in the order to settle them."""
+    return reader.execute("SELECT id, maker FROM changes ORDER BY forward, id DESC").fetchall()
 
 
 def _begin(tx: Transaction, maker: int, verb: str, *, forward: bool) -> int:

@@ -146,8 +146,11 @@ def sandbox(reader: Reader, reference: object) -> SandboxRow:
     """The sandbox that a name, id or id prefix means."""
     row = lookup(reader, "sandboxes", "sandbox", reference)
     spec = read(SandboxSpec, "sandboxes", row)
-    (down,) = reader.execute("SELECT down FROM sandboxes WHERE number = ?", row[:1]).fetchone()
-    return SandboxRow(row[0], spec, down=bool(down))
+    found = reader.execute("SELECT down FROM sandboxes WHERE number = ?", row[:1]).fetchone()
+    if found is None:
+        # Between the two.
+        raise NotFoundError(f"sandbox {spec.name} is gone; it was deleted")
+    return SandboxRow(row[0], spec, down=bool(found[0]))
 
 
 class Abandoned(Exception):  # noqa: N818 - not an error: recover, and look again

@@ -18,7 +18,9 @@ from typing import NamedTuple
 from pycnm.errors import PermissionDeniedError, StoreError
 
 _FLOCK = struct.Struct("hhqqi4x")
-_MAKERS, _RECOVERY, _NETWORKS, _SANDBOXES, _HOST = (1 << bit for bit in (32, 39, 40, 41, 42))
+_MAKERS, _RECOVERY, _NETWORKS, _SANDBOXES, _HOST, _CHANGES = (
+    1 << bit for bit in (32, 39, 40, 41, 42, 43)
+)
 
 
 class Lock(NamedTuple):
@@ -46,6 +48,11 @@ class Lock(NamedTuple):
     def sandbox(cls, number: int) -> Lock:
         """A sandbox: its interfaces and routes change one at a time."""
         return cls(_SANDBOXES + number, exclusive=True)
+
+    @classmethod
+    def change(cls, number: int) -> Lock:
+        """A change that is under way: held, and let go of, with the locks it is made under."""
+        return cls(_CHANGES + number, exclusive=True)
 
 
 _open_files: set[int] = set()
@@ -122,9 +129,16 @@ class Locks:
 
     def is_alive(self, maker: int) -> bool:
         """Whether the process that was given `maker` still lives (or has closed)."""
+        return self._is_held(_MAKERS + maker)
+
+    def is_under_way(self, change: int) -> bool:
+        """Whether somebody holds the locks that a change is made under."""
+        return self._is_held(Lock.change(change).place)
+
+    def _is_held(self, place: int) -> bool:
         descriptor = _opened(self._path)
         try:
-            request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _MAKERS + maker, 1, 0)
+            request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
             answer = _asked(descriptor, fcntl.F_OFD_GETLK, request)
             return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
         finally:
