@@ -87,6 +87,10 @@ class Stage(RuleBasedStateMachine):
     def picture(self) -> Any:
         return self.inner.listing()
 
+    def as_before(self) -> None:
+        """See that nothing is left."""
+        assert self.picture() == self.before
+
     def compare_kernel(self, names: comparing.Names) -> None:
         assert comparing.listed(self.inner.listing()) == set(comparing.held(self.world, names))
 
@@ -200,7 +204,7 @@ class Stage(RuleBasedStateMachine):
                 if network.name not in PREDEFINED:
                     network.delete()
             assert self.cnm.check() == []
-            assert self.picture() == self.before
+            self.as_before()
         finally:
             for each in self.controllers:
                 with contextlib.suppress(errors.CNMError):
