@@ -63,11 +63,7 @@ class Reasons:
 
     def failed(self, caller: Caller, what: str, path: str, code: int, words: str) -> None:
         """Note a failure, for who called and for the object at the path."""
-        # A name may be any bytes; what is read of it is text.
-        where, why = (
-            text.encode(errors="backslashreplace").decode()
-            for text in (f"{what} {path}", " ".join(words.split()))
-        )
+        where, why = _printable(f"{what} {path}"), _printable(" ".join(words.split()))
         failure = Failure(time.time(), caller, where, code, why)
         with self._lock:
             self._log.append(failure)
@@ -99,6 +95,14 @@ class Reasons:
         """Empty the log."""
         with self._lock:
             self._log.clear()
+
+
+def _printable(text: str) -> str:
+    """`text` on one line: a name may be any bytes, and what is read of it is text."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def _put(into: dict[K, Failure], key: K, failure: Failure) -> None:

@@ -140,7 +140,6 @@ def add_rules(found, ruleset):
             found["bridges"] = set(kept.get("elem", []))
         if kept.get("name", "").startswith("publish") and "elem" in kept:
             found["published"] |= {(*key["concat"], *data["concat"]) for key, data in kept["elem"]}
-    return found
 
 
 def addresses(link):

@@ -273,11 +273,11 @@ def test_an_operation_that_makes_no_sense(directory, kernel):
     """It can be read, but nothing can be done with it."""
     damage(
         directory,
-        "UPDATE operations SET body = '[\"Entry\",7,8,9]' WHERE number = "
+        'UPDATE operations SET body = \'["Address","","eth0","10x20"]\' WHERE number = '
         '(SELECT min(number) FROM operations WHERE body LIKE \'["Entry","egress"%\')',
     )
     with pycnm.Controller(directory, kernel=kernel) as cnm:
         look(cnm)
         work(cnm)
         (sentence,) = cnm.check()
-        assert sentence.startswith("it can't be said whether Entry(set=7, key=8, data=9) is so")
+        assert sentence.startswith("it can't be said whether Address(ns='', link='eth0', ")

@@ -172,7 +172,7 @@ def some(wishes):
     return names_.flatmap(lambda keys: st.fixed_dictionaries({key: wishes[key] for key in keys}))
 
 
-@hostile.many(120)
+@hostile.many(80)
 @given(name=st.one_of(st.just("new"), NAMES), wishes=some(NETWORK), sound=st.booleans())
 def test_a_network(shared, name, wishes, sound):
     world = shared.fresh()
@@ -183,7 +183,7 @@ def test_a_network(shared, name, wishes, sound):
     world.refused_or_right(lambda: world.cnm.create_network(name, **wishes))
 
 
-@hostile.many(80)
+@hostile.many(53)
 @given(changes=some(NETWORK), empty=st.booleans())
 def test_a_network_s_configuration(shared, changes, empty):
     world = shared.fresh()
@@ -198,14 +198,14 @@ def test_a_network_s_configuration(shared, changes, empty):
             world.before = None
 
 
-@hostile.many(120)
+@hostile.many(80)
 @given(wishes=some(CONNECT))
 def test_an_endpoint(shared, wishes):
     world = shared.fresh()
     world.refused_or_right(lambda: world.net.connect("free", **wishes))
 
 
-@hostile.many(50)
+@hostile.many(33)
 @given(
     name=NAMES, wishes=some({k: v for k, v in CONNECT.items() if k not in {"name", "interface"}})
 )
@@ -214,7 +214,7 @@ def test_an_endpoint_for_later(shared, name, wishes):
     world.refused_or_right(lambda: world.net.create_endpoint(name, **wishes))
 
 
-@hostile.many(50)
+@hostile.many(33)
 @given(
     changes=some({k: CONNECT[k] for k in ("ip", "ip6", "mac", "aliases", "gateway_priority")}),
     joined=st.booleans(),
@@ -225,14 +225,14 @@ def test_an_endpoint_s_configuration(shared, changes, joined):
     world.refused_or_right(lambda: end.configure(**changes))
 
 
-@hostile.many(80)
+@hostile.many(53)
 @given(name=st.one_of(st.just("new"), NAMES), wishes=some(SANDBOX))
 def test_a_sandbox(shared, name, wishes):
     world = shared.fresh()
     world.refused_or_right(lambda: world.cnm.create_sandbox(name, **wishes))
 
 
-@hostile.many(50)
+@hostile.many(33)
 @given(specs=st.lists(PORTS, min_size=1, max_size=3))
 def test_ports(shared, specs):
     world = shared.fresh()
@@ -241,7 +241,7 @@ def test_ports(shared, specs):
     world.refused_or_right(lambda: world.end.unpublish(*specs))
 
 
-@hostile.many(70)
+@hostile.many(46)
 @given(reference=NAMES)
 def test_references(shared, reference):
     for call in (
@@ -256,14 +256,14 @@ def test_references(shared, reference):
         world.refused_or_right(partial(call, world))
 
 
-@hostile.many(70)
+@hostile.many(46)
 @given(filters=some(FILTERS))
 def test_filters(shared, filters):
     world = shared.fresh()
     world.refused_or_right(lambda: world.cnm.networks(**filters))
 
 
-@hostile.many(80)
+@hostile.many(53)
 @given(since=MOMENTS, until=MOMENTS)
 def test_moments(shared, since, until):
     world = shared.fresh()
@@ -273,7 +273,7 @@ def test_moments(shared, since, until):
         assert abs(moments.moment(since, "since")) <= moments.LARGEST
 
 
-@hostile.many(50)
+@hostile.many(33)
 @given(
     value=hostile.values("10.20.30.9", "fd00::/64", "02:42:0a:14:1e:09", "9000-9010:80/udp", "a.b")
 )
@@ -304,7 +304,7 @@ def test_parsers(value):
         hostile.outcome(partial(parse, value))
 
 
-@hostile.many(70)
+@hostile.many(46)
 @given(
     space=hostile.values("LocalDefault", "GlobalDefault"),
     pool=SUBNETS,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import attrs
 
 from pycnm.errors import StoreError
+from pycnm.spec.shapes import require_shape
+from pycnm.spec.wording import told
 
 if TYPE_CHECKING:
     from netaddr import IPAddress
@@ -127,12 +129,14 @@ class Operation:
         try:
             name, *values = json.loads(text)
             cls = Operation.registry[name]
-            return cls(*map(tuple_of, values))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            operation = cls(*map(tuple_of, values))
+            require_shape(operation)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(
-                f"a recorded operation can't be read ({error}): {str(text)[:200]!r}; "
+                f"a recorded operation can't be read ({told(error)}): {str(text)[:200]!r}; "
                 "`cnm reconcile` makes the object's plan again"
             ) from error
+        return operation
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)

@@ -15,6 +15,8 @@ import attrs
 from netaddr import EUI, IPAddress, IPNetwork, mac_unix_expanded
 
 from pycnm.errors import StoreError
+from pycnm.spec.shapes import require_shape
+from pycnm.spec.wording import told
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -79,11 +81,13 @@ class Recorded:
             StoreError: the text isn't one.
         """
         try:
-            return cls(**json.loads(text))
+            value = cls(**json.loads(text))
+            require_shape(value)
         except Exception as error:
             raise StoreError(
-                f"the record of a {cls.__name__} can't be read ({error}): {str(text)[:200]!r}"
+                f"the record of a {cls.__name__} can't be read ({told(error)}): {str(text)[:200]!r}"
             ) from error
+        return value
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)

@@ -33,3 +33,9 @@ def _representation(value: object) -> str:
     except Exception:  # noqa: BLE001 - repr() is the caller's code, and may raise anything
         return f"<{type(value).__name__}>"
     return text if text.isprintable() else repr(text)
+
+
+def told(error: BaseException) -> str:
+    """What somebody else's error says, on one line, whatever it quotes."""
+    text = str(error)
+    return text if text.isprintable() else repr(text)
