@@ -109,7 +109,7 @@ class Serving(threading.Thread):
         """Serve until it is unmounted."""
         more: dict[str, Any] = {}
         if self._module.__name__ == "mfusepy":
-            more = {"max_threads": _THREADS}
+            more = {"max_threads": _THREADS, "max_idle_threads": _THREADS}
         else:
             more = {"hard_remove": True}
         if self._options.ro:

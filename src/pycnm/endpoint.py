@@ -220,7 +220,7 @@ class Endpoint:
 
     @property
     def carrier(self) -> bool:
-        """Whether frames pass: its interface is up, and has a carrier.
+        """Whether its interface is up, and has a carrier, so that frames pass.
 
         Raises:
             NotFoundError: it isn't joined, or has no interface of its own.
