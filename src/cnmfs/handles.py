@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -86,8 +87,15 @@ class Handles:
 
 
 def is_ours(task: int) -> bool:
-    """Whether a caller, of whom FUSE tells the thread, is cnmfs itself."""
-    return Path(f"/proc/self/task/{task}").exists()
+    """Whether a caller, of whom FUSE tells the thread, is cnmfs itself, or was started by it."""
+    if Path(f"/proc/self/task/{task}").exists():
+        return True
+    try:
+        status = Path(f"/proc/{task}/stat").read_text()
+    except OSError:
+        return False
+    # proc_pid_stat(5): after the name, in parentheses, come the state and the parent.
+    return int(status.rpartition(")")[2].split()[1]) == os.getpid()
 
 
 def has_open(pid: int, path: str) -> bool:

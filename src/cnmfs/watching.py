@@ -1,15 +1,21 @@
 """Tells of what others change: who reads `events_pipe`, who polls, who watches with inotify.
 
 The kernel tells watchers (inotify(7)) of what is done through the mount, and of nothing
-else.  So what was changed elsewhere is followed by a call of cnmfs itself, to no effect,
-that counts as a modification of `events` and of `inspect` of each object concerned, as
-cgroup2 does with its files of events.
+else.  So what was changed elsewhere is followed by a call of a process of ours, to no
+effect, that counts as a modification of `events` and of `inspect` of each object
+concerned, as cgroup2 does with its files of events.
+
+That is done by a process of its own.  A thread of cnmfs that is in a call on its own
+mount can't be killed before the call is answered; so kill -9 of cnmfs would leave that
+call, the mount, and everybody who uses it, waiting for ever.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +25,13 @@ from pycnm import CNMError, Controller
 from pycnm.spec.events import Event
 
 _TOGETHER = 0.02
+# By its path: what is open would keep the mount from being unmounted.
+_TOUCH = """
+import contextlib, os, sys
+for line in sys.stdin.buffer:
+    with contextlib.suppress(OSError):
+        os.truncate(os.path.join(os.fsencode(sys.argv[1]), line.rstrip()), 0)
+"""
 _MOST = 64
 """So many objects are told of at once; of what concerns more `events` alone tells."""
 
@@ -40,6 +53,7 @@ class Watching:
         self._happened = list(happened)
         self._new: list[Event] = []
         self._some = threading.Event()
+        self._touching = -1
         self._since = max((event.number for event in cnm.events()), default=0)
 
     def start(self) -> None:
@@ -75,14 +89,34 @@ class Watching:
             if new and self._mountpoint is not None:
                 self._touch(self._mountpoint, dict.fromkeys(_concerned(new)))
 
-    @staticmethod
-    def _touch(mountpoint: Path, objects: Iterable[str]) -> None:
+    def _touch(self, mountpoint: Path, objects: Iterable[str]) -> None:
         paths = [f"{each}/inspect" for each in objects]
-        for path in ["events", *(paths if len(paths) <= _MOST else ())]:
-            # It may be gone by now, or the mount may be.
-            with contextlib.suppress(OSError):
-                # By its path: what is open would keep the mount from being unmounted.
-                os.truncate(mountpoint / path, 0)
+        lines = ["events", *(paths if len(paths) <= _MOST else ())]
+        # Without it the tree is as true; only nobody is told.
+        with contextlib.suppress(OSError):
+            if self._touching < 0:
+                self._touching = _start_touching(mountpoint)
+            os.write(self._touching, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _start_touching(mountpoint: Path) -> int:
+    """Where to write the paths that are to be touched; the process ends with this one."""
+    paths, told = os.pipe()
+    try:
+        os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-c", _TOUCH, str(mountpoint)],
+            {},
+            file_actions=[(os.POSIX_SPAWN_DUP2, paths, 0)],
+            setsigmask=[],
+            setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
+        )
+    except OSError:
+        os.close(told)
+        raise
+    finally:
+        os.close(paths)
+    return told
 
 
 def _concerned(events: Iterable[Event]) -> Iterator[str]:

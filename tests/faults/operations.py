@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 import pycnm
+from cnmfs import mounting
+from cnmfs.options import Options
 
 HOST = "h1"
 FOREIGN = "foreign"
@@ -31,7 +34,9 @@ class Operation:
         undo: what takes it back; all is as it was before `setup` then.
         setup: what is made anew each time, because `do` takes it away.
         base: what is there all the time.
+        warm: what the process does before it begins.
         opens: opening the Controller is a part of it.
+        cold: no agent runs before.
         fresh: there is no state directory yet.
         drifts: what is recorded isn't so before it has happened.
     """
@@ -41,7 +46,9 @@ class Operation:
     undo: Callable[[pycnm.Controller], Any] = NOTHING
     setup: Callable[[pycnm.Controller], Any] = NOTHING
     base: Callable[[pycnm.Controller], Any] = NOTHING
+    warm: Callable[[pycnm.Controller], Any] = NOTHING
     opens: bool = False
+    cold: bool = False
     fresh: bool = False
     drifts: bool = False
 
@@ -50,9 +57,29 @@ class Operation:
         if self.opens:
             armed()
         with pycnm.Controller(directory, host=host) as cnm:
+            self.warm(cnm)
             if not self.opens:
                 armed()
             self.do(cnm)
+
+
+@attrs.frozen
+class FileOperation(Operation):
+    """What is done on a mounted tree by others; the process is the one that serves it.
+
+    Attributes:
+        work: it, with the place of the mount; `do` is the same in the API.
+    """
+
+    work: Callable[[Path], Any] = NOTHING
+
+    def attempt(self, directory, host, armed):
+        place = mountpoint(directory)
+        mounting.serve(place, Options(state_dir=directory, host=host), armed)
+
+
+def mountpoint(directory):
+    return Path(directory).with_name("mnt")
 
 
 def has(cnm, what, name):
@@ -303,3 +330,104 @@ TABLE = {
         base=c_connected,
     ),
 }
+
+AGENT = {
+    "agent: started, holds ports": Operation(
+        do=lambda cnm: endpoint(cnm).publish(*PORTS),
+        happened=lambda cnm: ports(cnm) > 0,
+        undo=lambda cnm: endpoint(cnm).unpublish(*PORTS),
+        base=c_connected,
+        cold=True,
+    ),
+    "agent: holds more ports": Operation(
+        do=lambda cnm: endpoint(cnm).publish("9090:90", "9090-9095:90-95/udp"),
+        happened=lambda cnm: any(each.host_port == 9090 for each in endpoint(cnm).ports),
+        undo=lambda cnm: endpoint(cnm).unpublish("9090:90", "9090-9095:90-95/udp"),
+        base=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
+        warm=lambda cnm: cnm.reconcile(),
+        cold=True,
+    ),
+    "agent: lets ports go": Operation(
+        do=lambda cnm: endpoint(cnm).unpublish("8080:80", "8053:53/udp"),
+        happened=lambda cnm: not any(each.host_port == 8080 for each in endpoint(cnm).ports),
+        undo=lambda cnm: endpoint(cnm).publish("8080:80", "8053:53/udp"),
+        base=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
+        warm=lambda cnm: cnm.reconcile(),
+        cold=True,
+    ),
+}
+
+
+def link(mnt):
+    (mnt / "networks/n/endpoints/c").symlink_to("../../../sandboxes/c")
+
+
+FILES = {
+    "mkdir networks/n": FileOperation(
+        do=lambda cnm: cnm.create_network("n"),
+        happened=lambda cnm: has(cnm, "networks", "n"),
+        undo=lambda cnm: cnm.network("n").delete(),
+        work=lambda mnt: (mnt / "networks/n").mkdir(),
+    ),
+    "rmdir networks/n": FileOperation(
+        do=lambda cnm: cnm.network("n").delete(),
+        happened=lambda cnm: not has(cnm, "networks", "n"),
+        setup=network,
+        work=lambda mnt: (mnt / "networks/n").rmdir(),
+    ),
+    "mv networks/n networks/m": FileOperation(
+        do=lambda cnm: cnm.network("n").rename("m"),
+        happened=lambda cnm: has(cnm, "networks", "m"),
+        undo=lambda cnm: cnm.network("m").rename("n"),
+        base=network,
+        work=lambda mnt: (mnt / "networks/n").rename(mnt / "networks/m"),
+    ),
+    "echo 1400 > networks/n/mtu": FileOperation(
+        do=lambda cnm: cnm.network("n").configure(options=MTU),
+        happened=lambda cnm: cnm.network("n").options == MTU,
+        undo=lambda cnm: cnm.network("n").configure(options=dict.fromkeys(MTU)),
+        base=c_connected,
+        work=lambda mnt: (mnt / "networks/n/mtu").write_text("1400\n"),
+    ),
+    "mkdir sandboxes/c": FileOperation(
+        do=lambda cnm: cnm.create_sandbox("c"),
+        happened=lambda cnm: has(cnm, "sandboxes", "c"),
+        undo=lambda cnm: cnm.sandbox("c").delete(),
+        work=lambda mnt: (mnt / "sandboxes/c").mkdir(),
+    ),
+    "rmdir sandboxes/c": FileOperation(
+        do=lambda cnm: cnm.sandbox("c").delete(),
+        happened=lambda cnm: not has(cnm, "sandboxes", "c"),
+        setup=lambda cnm: cnm.create_sandbox("c"),
+        work=lambda mnt: (mnt / "sandboxes/c").rmdir(),
+    ),
+    "mkdir sandboxes/c/endpoints/n": FileOperation(
+        do=lambda cnm: cnm.network("n").connect("c"),
+        happened=connected,
+        undo=disconnect,
+        base=pair,
+        work=lambda mnt: (mnt / "sandboxes/c/endpoints/n").mkdir(),
+    ),
+    "ln -s ../../../sandboxes/c networks/n/endpoints/c": FileOperation(
+        do=lambda cnm: cnm.network("n").connect("c"),
+        happened=connected,
+        undo=disconnect,
+        base=pair,
+        work=link,
+    ),
+    "rmdir sandboxes/c/endpoints/n": FileOperation(
+        do=disconnect,
+        happened=lambda cnm: not connected(cnm),
+        setup=lambda cnm: cnm.network("n").connect("c"),
+        base=pair,
+        work=lambda mnt: (mnt / "sandboxes/c/endpoints/n").rmdir(),
+    ),
+    "echo 8080:80 > sandboxes/c/endpoints/n/publish": FileOperation(
+        do=lambda cnm: endpoint(cnm).publish("8080:80"),
+        happened=lambda cnm: ports(cnm) > 0,
+        undo=lambda cnm: endpoint(cnm).unpublish("8080:80"),
+        base=c_connected,
+        work=lambda mnt: (mnt / "sandboxes/c/endpoints/n/publish").write_text("8080:80\n"),
+    ),
+}
+ALL = TABLE | AGENT | FILES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import subprocess
 import zlib
@@ -16,6 +17,7 @@ from topology import RUN_NETNS, Machine
 from trials import Fault
 
 import pycnm
+from cnmfs import mounting
 
 WORST = 5
 """After so many failures of one operation the rest of its points can wait."""
@@ -74,8 +76,13 @@ class Interrupted:
     """
 
     def __init__(self, name, zygote, ground, *, others=False):
-        self.name, self.operation = name, operations.TABLE[name]
+        self.name, self.operation = name, operations.ALL[name]
         self._zygote, self._ground, self._others = zygote, ground, others
+        self._mounted = self._work = None
+        if isinstance(self.operation, operations.FileOperation):
+            self._mounted = operations.mountpoint(ground.directory)
+            self._mounted.mkdir(exist_ok=True)
+            self._work = functools.partial(self.operation.work, self._mounted)
         with ground.open() as cnm:
             self.operation.base(cnm)
         self._bare = self._look()
@@ -104,6 +111,8 @@ class Interrupted:
             with ground.open() as cnm:
                 operation.setup(cnm)
             before = self._look()
+        if operation.cold:
+            dismiss_agents(ground.directory, holding=True)
         trial = self._zygote.attempt(
             self.name,
             ground.directory,
@@ -111,7 +120,11 @@ class Interrupted:
             fault,
             others=self._others,
             describe=describe,
+            work=self._work,
         )
+        if self._mounted:
+            # As the next cnmfs does, when it finds what a killed one has left.
+            mounting.replace_dead(self._mounted)
         return trial, list(self._wrong(trial, before))
 
     def _wrong(self, trial, before):
@@ -121,6 +134,9 @@ class Interrupted:
         with ground.open() as cnm:
             yield from cnm.troubles
             yield from (f"still pending: {row}" for row in pending(ground))
+            if self._others:
+                # An agent that was killed when nobody waited for it.
+                cnm.reconcile()
             happened = operation.happened(cnm)
             if happened or not operation.drifts:
                 yield from (f"check: {words}" for words in cnm.check())

@@ -9,7 +9,7 @@ import pytest
 from sweep import sweep
 from trials import Fault
 
-MOST = 24
+MOST = 16
 """Points of an operation that are tried, unless all are."""
 
 KERNEL = tuple(

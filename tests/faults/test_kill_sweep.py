@@ -7,7 +7,7 @@ import pytest
 from sweep import sweep
 from trials import LETHAL, Fault
 
-MOST = 24
+MOST, MOST_OF_A_TREE = 16, 8
 """Points of an operation that are tried, unless all are."""
 
 
@@ -15,9 +15,33 @@ def deaths(calls):
     return [Fault(at, name) for at, (name, _) in enumerate(calls, 1) if name in LETHAL]
 
 
+@pytest.fixture
+def killed(zygote, tmp_path, tally, exhaustive):
+    """Sweeps an operation, and asserts that nothing is ever left."""
+
+    def check(name, kind, most=MOST, **how):
+        most = 0 if exhaustive else most
+        failures = sweep(name, zygote, tmp_path, deaths, tally, kind, most=most, **how)
+        assert not failures, "\n".join(failures)
+
+    return check
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", operations.TABLE)
-def test_killed(name, zygote, tmp_path, tally, exhaustive):
-    most = 0 if exhaustive else MOST
-    failures = sweep(name, zygote, tmp_path, deaths, tally, "killed in an operation", most=most)
-    assert not failures, "\n".join(failures)
+def test_killed(name, killed):
+    killed(name, "killed in an operation")
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", operations.AGENT)
+def test_the_agent_is_killed(name, killed):
+    """While it is started, and while it serves: the caller gets the next one, or an error."""
+    killed(name, "agent killed in an operation", others=True)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", operations.FILES)
+def test_cnmfs_is_killed(name, killed):
+    """While it serves a system call of somebody else."""
+    killed(name, "cnmfs killed in a call on its tree", MOST_OF_A_TREE)

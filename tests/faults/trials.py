@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -81,32 +82,37 @@ class Zygote:
         self._orders.close()
         self._process.wait(PATIENCE)
 
-    def attempt(self, operation, directory, host, fault=Fault(), *, others=False, describe=False):
+    def attempt(
+        self, operation, directory, host, fault=Fault(), *, others=False, describe=False, work=None
+    ):
         """Have a process do an operation, with a fault.
 
         Args:
             others: the fault is in a process that this one starts, not in itself.
             describe: say of every call what it is about, which takes time.
+            work: what is done here once the process is ready to serve it; it is told to
+                end then.
         """
         ours, theirs = socket.socketpair()
         order = {"operation": operation, "directory": str(directory), "host": host}
         with ours:
             with theirs:
                 socket.send_fds(self._orders, [json.dumps(order).encode()], [theirs.fileno()])
-            return _Attempt(ours, fault, others=others, describe=describe).run()
+            return _Attempt(ours, fault, others=others, describe=describe, work=work).run()
 
 
 class _Attempt:
     """One process at work, and the gate before its calls."""
 
-    def __init__(self, report, fault, *, others, describe):
+    def __init__(self, report, fault, *, others, describe, work):
         self._report, self._fault = report, fault
-        self._others, self._describe = others, describe
+        self._others, self._describe, self._work = others, describe, work
         self._armed = threading.Event()
         self._processes = {}
         self._count = 0
         self._last = ()
         self._pid = 0
+        self._served = {}
         self.trial = Trial()
 
     def run(self):
@@ -124,6 +130,10 @@ class _Attempt:
                 words = json.loads(line)
                 if "armed" in words:
                     self._armed.set()
+                    if self._work:
+                        self._go_on()
+                        self._serve()
+                        continue
                 else:
                     self._armed.clear()
                     self.trial.outcome = words
@@ -134,7 +144,24 @@ class _Attempt:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(end, signal.SIGKILL)
             os.close(end)
+        if self._work and "crash" not in self.trial.outcome:
+            self.trial.outcome = self._served
         return self.trial
+
+    def _serve(self):
+        """Do what the process serves; what becomes of it counts as its outcome."""
+        outcome = {"ended": True}
+        try:
+            self._work()
+        except OSError as error:
+            # Whose server was killed can't tell what became of it.
+            lost = error.errno in {errno.ECONNABORTED, errno.ENOTCONN}
+            words = {"error": "OSError", "errno": error.errno, "words": str(error)}
+            outcome = {} if lost else words
+        self._armed.clear()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGTERM)
+        self._served = outcome
 
     def _go_on(self):
         with contextlib.suppress(ConnectionError):

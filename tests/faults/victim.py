@@ -18,13 +18,15 @@ import traceback
 import gate
 import operations
 
+import cnmfs
 import pycnm
 
 
 def main():
-    for module in pkgutil.walk_packages(pycnm.__path__, "pycnm."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    for package in (pycnm, cnmfs):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     orders = socket.socket(fileno=0)
     while True:
@@ -54,7 +56,7 @@ def live(report, operation, directory, host):
         tell(report, armed=True)
 
     try:
-        operations.TABLE[operation].attempt(directory, host, armed)
+        operations.ALL[operation].attempt(directory, host, armed)
     except pycnm.CNMError as error:
         outcome = {"error": type(error).__name__, "errno": error.errno, "words": str(error)}
         outcome["notes"] = getattr(error, "__notes__", [])
