@@ -17,6 +17,7 @@ from bench import (
     mounts,
     peers,
     process,
+    recovering,
     report,
     startup,
     work,
@@ -254,6 +255,15 @@ def daemon(stage: Stage) -> list[Table]:
     return [process.table(stage.times, sizes, operations)]
 
 
+def recovery(stage: Stage) -> list[Table]:
+    """The record's share of a connect, and what coming back takes."""
+    count = stage.scaled(1000)
+    ours = stage.ready(Pycnm(next(stage.hosts()), stage.directory / "recovery"))
+    recovering.record(ours, stage.times, stage.rounds)
+    recovering.recovery(ours, stage.times, count)
+    return [recovering.table(stage.times, ours.name, count)]
+
+
 PARTS: dict[str, Callable[[Stage], list[Table]]] = {
     part.__name__: part
     for part in (
@@ -268,5 +278,6 @@ PARTS: dict[str, Callable[[Stage], list[Table]]] = {
         files,
         listings,
         daemon,
+        recovery,
     )
 }
