@@ -118,7 +118,11 @@ class Layout:
             found = _present(cnm.sandbox, name)
             if found is None:
                 return self.clones.file() if name == "clone" else None
-            return sandboxes.directory(cnm, *found, self._extra(f"sandboxes/{name}"))
+
+            def extra(path: str) -> dict[str, Node]:
+                return self._extra(f"sandboxes/{name}/{path}")
+
+            return sandboxes.directory(cnm, *found, extra)
 
         def make(name: str) -> None:
             cnm.create_sandbox(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from cnmfs import attributes, publishing, values
 from cnmfs.attributes import Attribute, require_up, table, told
@@ -154,18 +154,22 @@ ENDPOINT = table(
 )
 
 
-def directory(cnm: Controller, box: Sandbox, created: str, extra: Mapping[str, Node]) -> Directory:
+def directory(
+    cnm: Controller, box: Sandbox, created: str, extra: Callable[[str], Mapping[str, Node]]
+) -> Directory:
     """The directory of a sandbox.
 
     Args:
         created: when it was made (RFC 3339).
-        extra: nodes that every object has.
+        extra: nodes that every object has, by the object's path in the directory.
     """
-    more = {**extra, "endpoints": _endpoints(cnm, box)}
+    more = {**extra(""), "endpoints": _endpoints(cnm, box, extra)}
     return attributes.directory(SANDBOX, box, more, "delete the sandbox with rmdir", created)
 
 
-def _endpoints(cnm: Controller, box: Sandbox) -> Directory:
+def _endpoints(
+    cnm: Controller, box: Sandbox, extra: Callable[[str], Mapping[str, Node]]
+) -> Directory:
     """A directory for each endpoint, by the name of its network."""
 
     def named() -> dict[str, Endpoint]:
@@ -173,7 +177,7 @@ def _endpoints(cnm: Controller, box: Sandbox) -> Directory:
 
     def look(name: str) -> Node | None:
         endpoint = named().get(name)
-        return None if endpoint is None else _endpoint(endpoint)
+        return None if endpoint is None else _endpoint(endpoint, extra(f"endpoints/{name}"))
 
     def connect(network: str) -> None:
         cnm.network(network).connect(box)
@@ -194,8 +198,9 @@ def _endpoints(cnm: Controller, box: Sandbox) -> Directory:
     )
 
 
-def _endpoint(endpoint: Endpoint) -> Directory:
+def _endpoint(endpoint: Endpoint, extra: Mapping[str, Node]) -> Directory:
     more: dict[str, Node] = {
+        **extra,
         "network": Link(target=f"../../../../networks/{endpoint.network.name}"),
         "stats": Directory(
             names=lambda: COUNTERS if endpoint.interface else (),

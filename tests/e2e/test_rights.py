@@ -60,6 +60,16 @@ def test_others_read(open_to):
     assert "net" in done.stdout
 
 
+@pytest.mark.parametrize("words", ["cat $R/apply", "exec 3<>$R/sandboxes/clone",
+                                   "echo '{}' > $R/apply", "[ -w $R/networks ]",
+                                   "[ -r $R/apply ]", "truncate -s 0 $R/error_log"])  # fmt: skip
+def test_what_is_only_for_root(open_to, words):
+    tree = open_to()
+    assert try_as(tree, words).returncode != 0
+    assert "ok" in tree.read("last_error")
+    assert not [name for name in tree.listdir("sandboxes") if name.startswith("clone-")]
+
+
 def test_others_change_nothing(open_to):
     tree = open_to()
     before = tree.read(f"{NET}/spec"), tree.listdir("networks"), tree.listdir("sandboxes")

@@ -336,6 +336,8 @@ def test_an_endpoint_changes_live(pair, refused):
         pair.write(f"{end}/gateway_priority", "high")
     assert pair.read(f"{end}/ip") == "10.20.30.77\n"
     assert pair.read(f"{end}/check") == ""
+    assert f"EINVAL write {end}/gateway_priority: " in pair.read(f"{end}/last_error")
+    assert pair.read("sandboxes/c2/last_error") == pair.read(f"{NET}/last_error") == "ok\n"
 
 
 def test_events_are_lines_of_json(pair):
