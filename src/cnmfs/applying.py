@@ -115,9 +115,9 @@ def _sandbox(cnm: Controller, name: str, wanted: dict[str, Any], undo: _Undo) ->
             f"sandbox {name} exists, and its {', '.join(wanted)} can't be changed; delete it first",
         )
     _known(f"endpoints of {name}", endpoints)
-    for network, settings_ in endpoints.items():
-        _known(f"endpoint {network} of {name}", settings_, _ENDPOINT)
-        _endpoint(cnm.network(network), box, dict(settings_), undo)
+    for network, given in endpoints.items():
+        _known(f"endpoint {network} of {name}", given, _ENDPOINT)
+        _endpoint(cnm.network(network), box, dict(given), undo)
 
 
 def _endpoint(network: Network, box: Sandbox, wanted: dict[str, Any], undo: _Undo) -> None:

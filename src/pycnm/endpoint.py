@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from netaddr import EUI, IPAddress
 
-from pycnm.engine import attaching, drift, files, inspection, reattaching, records
+from pycnm.engine import attaching, drift, files, inspection, published, reattaching, records
 from pycnm.engine.records import EndpointRow
 from pycnm.errors import NotFoundError
 from pycnm.plan.operation import HOST, Operation, Plan
@@ -138,7 +138,7 @@ class Endpoint:
     def ports(self) -> list[PortBinding]:
         """The ports of the host that lead to it."""
         with self._engine.reading() as reader:
-            return records.bindings(reader, self._row().number)
+            return published.bindings(reader, self._row().number)
 
     def join(self, sandbox: Sandbox | str, *, interface: str | None = None) -> None:
         """Put its interface into a sandbox, and publish its ports.

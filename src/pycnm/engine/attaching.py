@@ -11,7 +11,7 @@ import attrs
 from netaddr import IPAddress
 
 from pycnm.drivers.routing import Attachment, plan_routes
-from pycnm.engine import publishing, records, telling
+from pycnm.engine import published, publishing, records, telling
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.joining import (
@@ -209,7 +209,7 @@ def leave(engine: Engine, endpoint: str) -> None:
                 f"endpoint {now.spec.name} isn't joined to a sandbox; join it first"
             )
         before = use_of(decision, row.number)
-        bindings = records.bindings(decision.tx, now.number)
+        bindings = published.bindings(decision.tx, now.number)
         again = [
             f"{_bracketed(b.host_address)}:{b.host_port}:{b.port}/{b.protocol}" for b in bindings
         ]
@@ -251,7 +251,7 @@ def delete(engine: Engine, endpoint: str, *, force: bool = False) -> None:
 
 def retire(decision: Decision, row: EndpointRow) -> None:
     """Have an endpoint and its ports forgotten; `detach` has them unmade."""
-    bindings = records.bindings(decision.tx, row.number)
+    bindings = published.bindings(decision.tx, row.number)
     decision.leave_ports(bindings)
     decision.events += telling.disconnected(decision.tx, row, bindings)
     decision.leave(ENDPOINTS, row.number)
@@ -284,7 +284,7 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> list[Po
             before = use_of(decision, row.number)
             chooser = publishing.Chooser(decision.tx, engine.kernel.facts, avoid)
             bindings = chooser.choose(driver, row.spec, now.spec, specs)
-            first = not records.publishes(decision.tx, now.number)
+            first = not published.publishes(decision.tx, now.number)
             publishing.record(decision, now.spec, now.number, row.number, bindings)
             adjust(engine, decision, row, before, facts)
             plan = publishing.plan(driver, row.spec, now.spec, bindings, whole=first)
@@ -304,7 +304,7 @@ def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
         decision: Decision, row: NetworkRow, now: EndpointRow, facts: HostFacts | None
     ) -> None:
         before = use_of(decision, row.number)
-        bindings = records.bindings(decision.tx, now.number)
+        bindings = published.bindings(decision.tx, now.number)
         gone = [b for spec in specs for b in publishing.matching(bindings, spec, now)]
         decision.leave_ports(gone)
         adjust(engine, decision, row, before, facts)

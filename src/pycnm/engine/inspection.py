@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pycnm.engine import records
+from pycnm.engine import published, records
 from pycnm.engine.engine import Engine
 from pycnm.engine.records import EndpointRow, NetworkRow, Reader, SandboxRow
 from pycnm.spec.objects import Pool
@@ -108,7 +108,7 @@ def endpoint(reader: Reader, row: EndpointRow) -> Document:
         GwPriority=spec.gateway_priority,
         LinkLocalIPs=[text.partition("/")[0] for text in spec.link_local_ips],
         DriverOpts=dict(spec.options) or None,
-        Ports=_ports(records.bindings(reader, row.number)),
+        Ports=_ports(published.bindings(reader, row.number)),
         Created=spec.created,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pycnm.engine import publishing, records
+from pycnm.engine import published, publishing, records
 from pycnm.engine.decision import Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.realising import use_of
@@ -23,6 +23,6 @@ def plan_endpoint(engine: Engine, reader: Reader, row: NetworkRow, endpoint: End
         return Plan()
     driver = engine.driver(row.spec)
     plan = driver.plan_endpoint(row.spec, endpoint.spec, box.spec, engine.kernel.features)
-    bindings = records.bindings(reader, endpoint.number)
+    bindings = published.bindings(reader, endpoint.number)
     ports = publishing.plan(driver, row.spec, endpoint.spec, bindings, whole=True)
     return publishing.together(plan, ports)

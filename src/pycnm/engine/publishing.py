@@ -10,7 +10,7 @@ from itertools import groupby
 from netaddr import IPAddress
 
 from pycnm.drivers.base import Driver
-from pycnm.engine import records
+from pycnm.engine import published
 from pycnm.engine.decision import Decision
 from pycnm.engine.records import EndpointRow
 from pycnm.errors import InvalidArgumentError, NotSupportedError, PoolExhaustedError, PortInUseError
@@ -94,7 +94,7 @@ class Chooser:
             (spec.protocol, port)
             for spec in specs
             if spec.exact
-            for port in records.ports_between(
+            for port in published.ports_between(
                 self._tx, spec.protocol, spec.host_first, spec.host_last
             )
         }
@@ -123,7 +123,7 @@ class Chooser:
         )
 
     def _refuse_taken(self, spec: PortSpec, address: str) -> None:
-        holder = records.port_holder(self._tx, spec.protocol, address, spec.host_first)
+        holder = published.port_holder(self._tx, spec.protocol, address, spec.host_first)
         if holder:
             raise taken(spec.protocol, address, spec.host_first, holder)
 
@@ -131,7 +131,7 @@ class Chooser:
         if (protocol, port) in self._mine:
             return False
         return not any(
-            records.port_holder(self._tx, protocol, address, port) for address in addresses
+            published.port_holder(self._tx, protocol, address, port) for address in addresses
         )
 
     def _range(self, spec: PortSpec) -> tuple[int, int]:
@@ -237,7 +237,7 @@ def _place(operation: Operation) -> int:
 
 
 def listed(bindings: Iterable[PortBinding]) -> list[PortBinding]:
-    """Bindings in the order in which an endpoint lists its ports (`records.bindings`)."""
+    """Bindings in the order in which an endpoint lists its ports (`published.bindings`)."""
     by_port = sorted(bindings, key=lambda each: each.host_port)
     by_address = sorted(by_port, key=lambda each: str(each.host_address), reverse=True)
     return sorted(by_address, key=lambda each: (each.port, each.protocol))

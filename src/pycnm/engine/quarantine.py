@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from pycnm.engine import records
+from pycnm.engine import published, records
 from pycnm.engine.records import Reader, UnreadableError
 from pycnm.errors import StoreError
 from pycnm.plan.operation import Operation
@@ -106,7 +106,7 @@ def _damaged(reader: Reader) -> list[tuple[str, str, tuple[Any, ...], str]]:
             found.append(("operations", "number = ?", (number,), str(error.__cause__)))
     for row in reader.execute("SELECT protocol, address, port, target, target_port FROM ports"):
         try:
-            records.binding(*row)
+            published.binding(*row)
         except StoreError as error:
             found.append(("ports", _PORT, row[:3], str(error.__cause__)))
     return found

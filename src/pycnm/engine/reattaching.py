@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from netaddr import IPAddress, IPNetwork
 
-from pycnm.engine import records, telling
+from pycnm.engine import published, telling
 from pycnm.engine.attaching import attempt_on, plan_of_routes
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.engine import Engine
@@ -70,7 +70,7 @@ def _specify(
     ) -> IPNetwork | None:
         if wanted is None or (present is not None and present.ip == wanted):
             return present
-        if records.publishes(decision.tx, now.number):
+        if published.publishes(decision.tx, now.number):
             raise InUseError(
                 f"endpoint {old.name} has published ports that lead to {present}; unpublish them "
                 "first, and publish them again afterwards"

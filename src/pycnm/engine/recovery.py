@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pycnm.engine import drift, journal, quarantine, records, telling
+from pycnm.engine import drift, journal, published, quarantine, records, telling
 from pycnm.engine.engine import Engine
 from pycnm.engine.realising import OWNERS, adapt_forwarding
 from pycnm.engine.records import SandboxRow
@@ -98,7 +98,7 @@ def _put_down(tx: records.Reader, box: SandboxRow) -> None:
     owners = [box.spec.id, f"routes:{box.number}"]
     for row in records.endpoints_of_sandbox(tx, box.number):
         owners.append(row.spec.id)
-        journal.publish(tx, telling.disconnected(tx, row, records.bindings(tx, row.number)))
+        journal.publish(tx, telling.disconnected(tx, row, published.bindings(tx, row.number)))
     tx.executemany("DELETE FROM operations WHERE owner = ?", [(owner,) for owner in owners])
     tx.execute("UPDATE sandboxes SET down = 1 WHERE number = ?", (box.number,))
     journal.publish(tx, [telling.sandbox("die", box.spec)])

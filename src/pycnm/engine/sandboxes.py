@@ -10,7 +10,7 @@ from functools import partial
 
 import attrs
 
-from pycnm.engine import records, telling
+from pycnm.engine import published, records, telling
 from pycnm.engine.attaching import reroute, retire
 from pycnm.engine.decision import SANDBOXES, Decision
 from pycnm.engine.engine import Engine
@@ -189,7 +189,7 @@ def _start(engine: Engine, number: int, networks: set[int]) -> None:
         decision.events.append(telling.sandbox("start", box.spec))
         for end in endpoints:
             decision.add(end.spec.id, plan_endpoint(engine, tx, rows[end.network], end))
-            bindings = records.bindings(tx, end.number)
+            bindings = published.bindings(tx, end.number)
             decision.events += telling.connected(tx, end.spec, end.network, number, bindings)
         reroute(decision, number)
 

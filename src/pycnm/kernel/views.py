@@ -105,11 +105,7 @@ def statistics(name: str) -> dict[str, int]:
     Raises:
         NotFoundError: it isn't there.
     """
-    with Socket(NETLINK_ROUTE) as connection:
-        answer = connection.get(rtnl.get_link(name))
-    if answer is None:
-        raise _gone(name)
-    counters = _decoded(ifinfmsg, answer).get_attr("IFLA_STATS64")
+    counters = _decoded(ifinfmsg, _link(name)).get_attr("IFLA_STATS64")
     return {key: value for key, value in counters.items() if isinstance(value, int)}
 
 
@@ -119,12 +115,12 @@ def carrier(name: str) -> bool:
     Raises:
         NotFoundError: it isn't there.
     """
+    return rtnl.link_state(_link(name)).carries
+
+
+def _link(name: str) -> Message:
     with Socket(NETLINK_ROUTE) as connection:
         answer = connection.get(rtnl.get_link(name))
     if answer is None:
-        raise _gone(name)
-    return rtnl.link_state(answer).carries
-
-
-def _gone(name: str) -> NotFoundError:
-    return NotFoundError(f"the interface {name} is gone; `cnm reconcile` puts it back")
+        raise NotFoundError(f"the interface {name} is gone; `cnm reconcile` puts it back")
+    return answer
