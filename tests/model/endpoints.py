@@ -44,9 +44,30 @@ def sound(wanted: list[Port]) -> bool:
 PORTS = st.lists(ports(), max_size=2).filter(sound).map(tuple)
 SOME_PORTS = st.lists(ports(), min_size=1, max_size=2).filter(sound).map(tuple)
 
+WISHES: dict[str, Any] = {
+    "nth": NTH,
+    "whose": NTH,
+    "name": st.sampled_from([None, None, None, "a", "b"]),
+    "ip": OFFSETS,
+    "ip6": OFFSETS,
+    "mac": st.sampled_from([None, None, None, *MACS]),
+    "aliases": st.sampled_from([(), (), ("web",), ("web", "db")]),
+    "publish": PORTS,
+    "interface": st.sampled_from([None, None, None, "eth1", "wan", "lo"]),
+    "priority": st.sampled_from([0, 0, 1, -1]),
+    "moment": MOMENTS,
+}
+
 
 class Endpoints(Objects):
     """The rules for endpoints."""
+
+    def fill(self) -> None:
+        for nth, priority in ((0, 0), (1, 1)):
+            self.connected(
+                nth=10 * nth + 1, whose=1, name=None, ip=None, ip6=None, mac=None, aliases=(),
+                publish=(), interface=None, priority=priority, moment=None,
+            )  # fmt: skip
 
     # Endpoints
 
@@ -69,20 +90,21 @@ class Endpoints(Objects):
         asked = {key: str(value) for key, value in asked.items() if value is not None}
         return end, asked, refusals
 
-    @rule(
-        nth=NTH,
-        whose=NTH,
-        name=st.sampled_from([None, None, None, "a", "b"]),
-        ip=OFFSETS,
-        ip6=OFFSETS,
-        mac=st.sampled_from([None, None, None, *MACS]),
-        aliases=st.sampled_from([(), (), ("web",), ("web", "db")]),
-        publish=PORTS,
-        interface=st.sampled_from([None, None, None, "eth1", "wan", "lo"]),
-        priority=st.sampled_from([0, 0, 1, -1]),
-        moment=MOMENTS,
-    )
-    def connect(
+    @rule(**WISHES)
+    def connect(self, **wishes: Any) -> None:
+        self.connected(**wishes)
+
+    # Most of what there is comes from connecting: it is to happen more often than the rest.
+
+    @rule(**WISHES)
+    def connect_more(self, **wishes: Any) -> None:
+        self.connected(**wishes)
+
+    @rule(**WISHES)
+    def connect_still_more(self, **wishes: Any) -> None:
+        self.connected(**wishes)
+
+    def connected(
         self, nth: int, whose: int, name: str | None, ip: int | None, ip6: int | None,
         mac: str | None, aliases: tuple[str, ...], publish: tuple[Port, ...],
         interface: str | None, priority: int, moment: Any,

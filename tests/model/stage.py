@@ -70,6 +70,10 @@ class Stage(RuleBasedStateMachine):
         for name in ("box0", "box1"):
             self.world.sandboxes[name] = Sandbox(name)
             self.cnm.create_sandbox(name)
+        self.fill()
+
+    def fill(self) -> None:
+        """Have a sandbox on two networks, of which the second has its default route."""
 
     # What another kernel has of its own
 

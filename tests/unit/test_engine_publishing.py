@@ -6,6 +6,7 @@ import pytest
 
 import pycnm
 from pycnm.errors import PortInUseError
+from pycnm.plan.ports import HeldPort
 from pycnm.testing import FakeKernel
 
 
@@ -73,3 +74,17 @@ def test_what_is_published_elsewhere_is_not_in_the_way(box, there, wanted):
 def test_what_was_named_is_not_chosen_for_another_port(box, wanted):
     found = {port.port: port.host_port for port in box("c1").publish(*wanted)}
     assert found == {80: 8001, 81: 8000}
+
+
+def test_a_port_that_is_named_for_another_protocol_may_turn_out_to_be_taken(tmp_path):
+    kernel = FakeKernel()
+    kernel.others_do(HeldPort("tcp", "0.0.0.0", 8000))
+    with pycnm.Controller(tmp_path, kernel=kernel) as cnm:
+        end = cnm.create_network("front").connect(cnm.create_sandbox("c1"))
+        end.publish("8000-8001:80", "8000:80/udp")
+        assert {str(port) for port in end.ports} == {
+            "0.0.0.0:8001->80/tcp",
+            "0.0.0.0:8000->80/udp",
+        }
+        with pytest.raises(PortInUseError, match=r"0\.0\.0\.0:8000/tcp"):
+            end.publish("8002-8003:81", "8000:82")

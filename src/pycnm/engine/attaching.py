@@ -319,14 +319,14 @@ def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
 def _with_other_ports(specs: Sequence[PortSpec], choose: Callable[[Sequence[int]], T]) -> T:
     """Choose again where a chosen port turned out to be some program's."""
     avoid: list[int] = []
-    exact = {spec.host_first + n for spec in specs if spec.exact
-             for n in range(spec.container_last - spec.container_first + 1)}  # fmt: skip
+    chooses = not all(spec.exact for spec in specs)
     while True:
         try:
             return choose(avoid)
         except PortInUseError as error:
-            chosen = error.port and error.port not in exact
-            if not chosen or len(avoid) >= publishing.ATTEMPTS:
+            # One that was named, or is named for another protocol, fails again.
+            again = chooses and error.port and error.port not in avoid
+            if not again or len(avoid) >= publishing.ATTEMPTS:
                 raise
             avoid.append(error.port)
 
