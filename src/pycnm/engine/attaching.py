@@ -390,16 +390,17 @@ def reroute(decision: Decision, sandbox: int) -> None:
 
 def plan_of_routes(decision: Decision, sandbox: int) -> tuple[str, Plan]:
     """Whose the default routes of a sandbox are, and what they are to be now."""
-    key, down = decision.tx.execute(
+    box = decision.tx.execute(
         "SELECT key, down FROM sandboxes WHERE number = ?", (sandbox,)
     ).fetchone()
-    if down:
+    # One whose record is damaged, or was set aside, has none.
+    if box is None or box[1]:
         return f"routes:{sandbox}", Plan()
     attachments = [
         Attachment(row.spec, records.network_spec(decision.tx, row.network))
         for row in records.endpoints_of_sandbox(decision.tx, sandbox)
     ]
-    return f"routes:{sandbox}", plan_routes(key, attachments)
+    return f"routes:{sandbox}", plan_routes(box[0], attachments)
 
 
 def _bracketed(address: IPAddress) -> str:
