@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +13,7 @@ from pycnm.endpoint import Endpoint
 from pycnm.engine import attaching, configuring, drift, files, inspection, networks, records
 from pycnm.engine.joining import endpoint_request
 from pycnm.engine.records import NetworkRow
-from pycnm.errors import NotFoundError
+from pycnm.errors import NotFoundError, NotSupportedError
 from pycnm.ipam.default import DefaultIPAM
 from pycnm.plan.operation import HOST, Operation, Plan
 from pycnm.sandbox import Sandbox
@@ -290,7 +291,7 @@ class Network:
         """How much it is used: `endpoints`, `addresses_used`, `addresses_free`, and counters.
 
         The counters, `rx_bytes` and so on, are those of its interface on the host, as that
-        sees them; a network without one has none.
+        sees them; a network without one, or whose interface somebody took away, has none.
         """
         usage = self.usage().values()
         found = {
@@ -302,7 +303,8 @@ class Network:
         if interface and self.explain():
             from pycnm.kernel import views  # noqa: PLC0415 - loads pyroute2
 
-            found |= self._engine.kernel.inside(HOST, lambda: views.statistics(interface))
+            with contextlib.suppress(NotFoundError, NotSupportedError):
+                found |= self._engine.kernel.inside(HOST, lambda: views.statistics(interface))
         return found
 
     def explain(self) -> Plan:

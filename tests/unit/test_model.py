@@ -30,7 +30,7 @@ def test_the_api_is_as_the_model_says(steps):
     run_state_machine_as_test(
         playing.Playing,
         settings=settings(
-            max_examples=EXAMPLES or 1000 // steps,
+            max_examples=EXAMPLES or 2000 // steps,
             stateful_step_count=steps,
             derandomize=not EXAMPLES,
             deadline=None,
