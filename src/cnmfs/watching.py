@@ -24,6 +24,7 @@ from pathlib import Path
 from pycnm import CNMError, Controller
 from pycnm.spec.events import Event
 
+_STDERR = 2
 _TOGETHER = 0.02
 # By its path: what is open would keep the mount from being unmounted.
 _TOUCH = """
@@ -107,7 +108,12 @@ def _start_touching(mountpoint: Path) -> int:
             sys.executable,
             [sys.executable, "-I", "-S", "-c", _TOUCH, str(mountpoint)],
             {},
-            file_actions=[(os.POSIX_SPAWN_DUP2, paths, 0)],
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, paths, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                *((os.POSIX_SPAWN_CLOSE, number) for number in _open_ones() if number > _STDERR),
+            ],
             setsigmask=[],
             setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
         )
@@ -117,6 +123,15 @@ def _start_touching(mountpoint: Path) -> int:
     finally:
         os.close(paths)
     return told
+
+
+def _open_ones() -> list[int]:
+    """The descriptors of this process.
+
+    libfuse 2 would leave a child its own end of the mount: a call of the child's on the mount
+    would wait for the child itself, once cnmfs is dead.
+    """
+    return [int(each.name) for each in Path("/proc/self/fd").iterdir()]
 
 
 def _concerned(events: Iterable[Event]) -> Iterator[str]:

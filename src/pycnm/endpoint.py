@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from netaddr import EUI, IPAddress
 
 from pycnm.engine import attaching, drift, files, inspection, published, reattaching, records
+from pycnm.engine.joining import refuse_down
 from pycnm.engine.records import EndpointRow
 from pycnm.errors import NotFoundError
 from pycnm.plan.operation import HOST, Operation, Plan
@@ -236,7 +237,9 @@ class Endpoint:
                 f"endpoint {spec.name} has no interface; join it to a sandbox first"
             )
         with self._engine.reading() as reader:
-            key = records.sandbox(reader, spec.sandbox).spec.key or HOST
+            box = records.sandbox(reader, spec.sandbox)
+        refuse_down(box)
+        key = box.spec.key or HOST
         return self._engine.kernel.inside(key, lambda: view(spec.interface))
 
     def inspect(self) -> inspection.Document:

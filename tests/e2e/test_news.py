@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -249,3 +250,20 @@ def test_a_change_that_is_stuck_holds_nobody(made, elsewhere):
     while made.read(f"{NET}/mtu") != "9000\n":
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_who_tells_of_changes_keeps_no_end_of_the_mount(made):
+    """One that had the kernel's end would wait for itself once cnmfs was killed."""
+    made.write(f"{NET}/labels/m", str(time.time_ns()))
+    tasks = Path(f"/proc/{made.process.pid}/task")
+
+    def children():
+        return [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+
+    end = time.monotonic() + PATIENCE
+    while not children():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    for pid in children():
+        kept = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+        assert "/dev/fuse" not in kept
