@@ -20,7 +20,8 @@ import pycnm
 from pycnm import errors
 
 NETWORKS = [f"n{number}" for number in range(4)]
-BOXES = [f"b{number}" for number in range(10)]
+# No beginnings of ids, which are hexadecimal.
+BOXES = [f"box{number}" for number in range(10)]
 # What may become of a call when others are at it too.
 SENSIBLE = (
     errors.NotFoundError,
