@@ -211,7 +211,8 @@ def sweep(name, zygote, directory, faults, tally, kind, *, most=0, others=False)
             else:
                 place.clear()
     tally(kind, name, points=len(points), tried=tried, failures=len(failures))
-    if unhit > UNHIT * len(wanted) + 1:
+    # Of few points, those that threads make only at times may be more.
+    if unhit > UNHIT * len(wanted) + 3:
         failures.append(
             f"{name}: {unhit} of {len(wanted)} faults never came: {Counter(calls).most_common(9)}"
         )
