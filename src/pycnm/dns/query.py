@@ -158,9 +158,9 @@ def _rest(data: bytes, at: int, records: int) -> tuple[bool, int, int, int]:
         return False, PLAIN_SIZE, 0, 0
     if not records or data[at]:
         raise ValueError
-    kind, size, rcode, version, wants, length = _OPT.unpack_from(data, at)
+    kind, size, _, version, wants, length = _OPT.unpack_from(data, at)
     at += _OPT.size
-    if kind != OPT or rcode or at + length != end:
+    if kind != OPT or at + length != end:
         raise ValueError
     while at < end:
         _, length = _TAIL.unpack_from(data, at)
