@@ -21,11 +21,12 @@ from typing import Any
 import attrs
 
 from pycnm.agent.service import RefusedError
-from pycnm.engine import drift, recovery
+from pycnm.engine import drift, recovery, restoring
 from pycnm.engine.engine import Engine
 from pycnm.errors import CleanupError, CNMError
 from pycnm.kernel.linux import LinuxKernel
 from pycnm.kernel.notices import Notices
+from pycnm.plan.operation import Operation
 from pycnm.plan.suspicion import EVERYTHING, NOTHING, Suspicion
 
 _TOGETHER = 0.05  # What changes at a stroke comes in many notifications.
@@ -34,7 +35,7 @@ _AGAIN, _SELDOM = 1.0, 60.0
 
 _log = logging.getLogger(__name__)
 
-Differences = Mapping[str, frozenset[str]]
+Differences = Mapping[str, Mapping[Operation, str]]
 
 
 class Watch:
@@ -75,7 +76,8 @@ class Watch:
         """Say what can't be put back."""
         if request.get("do") != "list":
             raise RefusedError(errno.EINVAL, '"do" is list')
-        return {"troubles": sorted({words for each in self._stuck.values() for words in each})}
+        told = {words for each in self._stuck.values() for words in each.values()}
+        return {"troubles": sorted(told)}
 
     def busy(self) -> bool:
         """It is: there is no end to it."""
@@ -149,10 +151,10 @@ class Watch:
             return
         try:
             if due.everything:
-                done = drift.reconcile(self._engine, peers=True)
+                done = drift.reconcile(self._engine, peers=True, seen=differences)
             else:
-                owners = drift.with_what_is_in_it(self._engine, differences)
-                done = [str(each) for each in drift.restore(self._engine, owners)]
+                whole = drift.with_what_is_in_it(self._engine, differences)
+                done = [str(each) for each in restoring.restore(self._engine, whole)]
         except CleanupError as error:
             self._fail(error, differences)
             return
@@ -178,4 +180,7 @@ class Watch:
 
 def _new(differences: Differences, known: Differences) -> bool:
     """Whether something differs that isn't known to."""
-    return any(not words <= known.get(owner, frozenset()) for owner, words in differences.items())
+    return any(
+        not {*found.values()} <= {*known.get(owner, {}).values()}
+        for owner, found in differences.items()
+    )

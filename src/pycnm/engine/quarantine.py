@@ -21,15 +21,22 @@ _OBJECTS = {"networks": "network", "sandboxes": "sandbox", "endpoints": "endpoin
 _PORT = "protocol = ? AND address = ? AND port = ?"
 
 
-def sweep(database: Database) -> None:
-    """Read every row there is, and set aside those that are damaged."""
+def sweep(database: Database) -> list[Operation]:
+    """Read every row there is, and set aside those that are damaged.
+
+    Returns:
+        The operations of sound plans: while somebody has them, `Operation.from_json`
+        knows them.
+    """
+    sound: list[Operation] = []
     with database.read() as reader:
-        damaged = bool(_damaged(reader))
+        damaged = bool(_damaged(reader, sound))
     if damaged:
         with database.write(durable=True) as tx:
             # Once more: one may be gone, or another, since they were looked at.
-            for table, where, values, reason in _damaged(tx):
+            for table, where, values, reason in _damaged(tx, sound):
                 _move(tx, table, where, values, reason)
+    return sound
 
 
 def set_aside(database: Database, broken: UnreadableError) -> None:
@@ -90,8 +97,8 @@ def _rows(reader: Reader) -> list[tuple[str, str, dict[str, Any]]]:
         raise StoreError.damage("the record of what was set aside", error) from error
 
 
-def _damaged(reader: Reader) -> list[tuple[str, str, tuple[Any, ...], str]]:
-    """Table, condition, its values and a reason for each damaged row."""
+def _damaged(reader: Reader, sound: list[Operation]) -> list[tuple[str, str, tuple[Any, ...], str]]:
+    """Table, condition, its values and a reason for each damaged row; sound operations go there."""
     found: list[tuple[str, str, tuple[Any, ...], str]] = []
     for table, cls in records.SPECS.items():
         for row in reader.execute(f"SELECT number, id, name, spec FROM {table}"):  # noqa: S608
@@ -101,7 +108,7 @@ def _damaged(reader: Reader) -> list[tuple[str, str, tuple[Any, ...], str]]:
                 found.append((table, "number = ?", row[:1], error.reason))
     for number, body in reader.execute("SELECT number, body FROM operations"):
         try:
-            Operation.from_json(body)
+            sound.append(Operation.from_json(body))
         except StoreError as error:
             found.append(("operations", "number = ?", (number,), str(error.__cause__)))
     for row in reader.execute("SELECT protocol, address, port, target, target_port FROM ports"):

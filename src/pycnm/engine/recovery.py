@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pycnm.engine import drift, journal, published, quarantine, records, telling
+from pycnm.engine import journal, published, quarantine, records, telling
+from pycnm.engine.differences import recorded
 from pycnm.engine.engine import Engine
 from pycnm.engine.realising import OWNERS, adapt_forwarding
 from pycnm.engine.records import SandboxRow
@@ -121,7 +122,7 @@ def _forget_defaults(tx: records.Reader) -> None:
 
 def _again(engine: Engine) -> list[str]:
     with engine.reading() as reader:
-        operations = [operation for _, operation in drift.recorded(reader)]
+        operations = [operation for _, operation in recorded(reader)]
     try:
         engine.kernel.attempt((), operations)
     except CleanupError as error:

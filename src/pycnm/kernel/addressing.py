@@ -10,9 +10,13 @@ from collections.abc import Callable, Sequence
 from pycnm.errors import KernelError
 from pycnm.kernel import rtnl
 from pycnm.kernel.links import ROUTE, index, state
-from pycnm.kernel.netlink import Socket
+from pycnm.kernel.netlink import Message, Socket
 from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
 from pycnm.plan import links as plan
+
+
+def _dumped(session: LinuxSession, ns: str, request: bytes) -> list[Message]:
+    return session.once((ns, request), lambda: session.socket(ns).dump(request))
 
 
 class _Addresses:
@@ -38,10 +42,10 @@ class _Addresses:
                 session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Address) -> str | None:
-        with contextlib.suppress(LookupError, KernelError):
-            number = index(session, fact, fact.ns, fact.link)
-            if self._origin(session, fact, number) is not None:
-                if self._connected(session, fact, number):
+        with contextlib.suppress(LookupError):
+            link = state(session, fact.ns, fact.link)
+            if link is not None and self._origin(session, fact, link.ifindex) is not None:
+                if self._connected(session, fact, link.ifindex):
                     return None
                 where = plan.at(fact.ns, fact.link)
                 return f"the route to {_subnet(fact)} dev {where} is gone"
@@ -52,7 +56,7 @@ class _Addresses:
         plain, _, length = fact.address.partition("/")
         family, data = rtnl.packed(plain)
         wanted = (number, data, int(length))
-        for received in session.socket(fact.ns).dump(rtnl.get_addresses(family, number)):
+        for received in _dumped(session, fact.ns, rtnl.get_addresses(family, number)):
             found = rtnl.address_state(received)
             if (found.ifindex, found.address, found.prefixlen) == wanted:
                 return found.origin
@@ -67,7 +71,7 @@ class _Addresses:
         link = state(session, fact.ns, fact.link)
         if int(length) == 8 * len(data) or link is None or not link.up:
             return True
-        for received in session.socket(fact.ns).dump(rtnl.get_routes(family, number)):
+        for received in _dumped(session, fact.ns, rtnl.get_routes(family, number)):
             found = rtnl.route_state(received)
             if (
                 found is not None
@@ -156,12 +160,9 @@ class _Routes:
         plain, _, length = fact.destination.partition("/")
         family, data = rtnl.packed(plain)
         gateway = rtnl.packed(fact.gateway)[1] if fact.gateway else b""
-        session.enter(fact.ns)
-        try:
-            number = socket.if_nametoindex(fact.link)
-        except OSError:
-            return False
-        for received in session.socket(fact.ns).dump(rtnl.get_routes(family, number)):
+        link = state(session, fact.ns, fact.link)
+        number = 0 if link is None else link.ifindex
+        for received in _dumped(session, fact.ns, rtnl.get_routes(family, number)) if link else ():
             found = rtnl.route_state(received)
             if (
                 found is not None
@@ -193,7 +194,7 @@ class _Rules:
         family, data = rtnl.packed(plain)
         wanted = (data, int(length) if length else 8 * len(data), fact.table)
         with contextlib.suppress(LookupError):
-            for received in session.socket(fact.ns).dump(rtnl.get_rules(family)):
+            for received in _dumped(session, fact.ns, rtnl.get_rules(family)):
                 if rtnl.rule_state(received) == wanted:
                     return None
         table = plan.at(fact.ns, f"table {fact.table}")

@@ -28,7 +28,7 @@ DOOMED_GROUP = 0x636E6D00
 def state(session: LinuxSession, ns: str, name: str) -> rtnl.LinkState | None:
     """What the kernel says of a link, after sending what is queued; None if it isn't there."""
     session.flush()
-    return _look(session, ns, name)
+    return session.once(("link", ns, name), lambda: _look(session, ns, name))
 
 
 def index(session: LinuxSession, fact: Operation, ns: str, name: str) -> int:

@@ -123,12 +123,14 @@ def same_expressions(ours: bytes, theirs: bytes) -> bool:
     """
     wanted, there = list(attribute_list(ours)), list(attribute_list(theirs))
     return len(wanted) == len(there) and all(
-        _same_expression(attributes(one), attributes(other))
-        for (_, one), (_, other) in zip(wanted, there, strict=True)
+        _same_expression(one, other) for (_, one), (_, other) in zip(wanted, there, strict=True)
     )
 
 
-def _same_expression(wanted: dict[int, bytes], there: dict[int, bytes]) -> bool:
+@lru_cache(1024)
+def _same_expression(ours: bytes, theirs: bytes) -> bool:
+    """Whether one says what the other does; most of a guard is in all guards."""
+    wanted, there = attributes(ours), attributes(theirs)
     if wanted.get(_NAME) != there.get(_NAME):
         return False
     fields = attributes(there.get(_DATA, b""))

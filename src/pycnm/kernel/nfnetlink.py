@@ -233,7 +233,7 @@ def _byte_orders(item: Set) -> bytes:
 
 def _add_rule(rule: Rule) -> bytes:
     body = _part(rule.family, rule.table, rule.chain)
-    body += attribute(_RULE_EXPRESSIONS, expressions(rule.complete))
+    body += attribute(_RULE_EXPRESSIONS, encoded(rule))
     if rule.comment is not None:
         body += _remark(_RULE_USERDATA, rule.comment)
     return message(_NEW[Rule], NLM_F_CREATE | NLM_F_APPEND, body)
@@ -266,6 +266,30 @@ _ADD: Final[dict[type[Object], Callable[[Any], bytes]]] = {
 
 
 # What is there
+
+
+class Part(NamedTuple):
+    """A table, a chain or a rule as the kernel shows it: where it stands, and its attributes.
+
+    `name` is that of a chain, or of the chain of a rule.
+    """
+
+    table: str
+    name: str
+    found: dict[int, bytes]
+
+    @property
+    def expressions(self) -> bytes:
+        """Those of a rule."""
+        return self.found.get(_RULE_EXPRESSIONS, b"")
+
+
+def parts(socket: Socket, family: str, kind: type[Table | Chain | Rule]) -> list[Part]:
+    """All of a kind in all tables of a family, everybody's, in order."""
+    place = struct.pack("!BBH", _FAMILIES[family], 0, 0)
+    name = _CHAIN_NAME if kind is Chain else _NAME
+    answers = map(_fields, socket.dump(message(_GET[kind], NLM_F_DUMP, place)))
+    return [Part(_text(each[_TABLE]), _text(each.get(name, b"")), each) for each in answers]
 
 
 class Stored(NamedTuple):
@@ -344,24 +368,40 @@ def has(socket: Socket, item: Deletable) -> bool:
     received = socket.get(message(_GET[type(item)], 0, body))
     if received is None:
         return False
-    fields = _fields(received)
-    if isinstance(item, Table):
-        return _agrees(item.comment, _comment(fields.get(_TABLE_USERDATA)))
-    if isinstance(item, Chain):
-        return _same_chain(item, fields)
-    if isinstance(item, Set):
-        return _same_set(item, fields)
-    there, wanted = _stored(attributes(fields[_ELEMENTS])[_ELEMENT]), stored(item)
-    return there[:2] == wanted[:2] and _agrees(item.comment, there.comment)
+    found = _fields(received)
+    if isinstance(item, Element):
+        return same_element(item, _stored(attributes(found[_ELEMENTS])[_ELEMENT]))
+    return same(item, found)
+
+
+def same(item: Table | Chain | Set, found: dict[int, bytes]) -> bool:
+    """Whether the attributes that the kernel shows for the name of `item` are its."""
+    return _SAME[type(item)](item, found)
+
+
+def same_element(item: Element, there: Stored) -> bool:
+    """Whether what the kernel has for the key of `item` is `item`."""
+    return there[:2] == stored(item)[:2] and _agrees(item.comment, there.comment)
 
 
 def has_rules(socket: Socket, chain: Chain, wanted: Sequence[Rule]) -> bool:
     """Whether the rules of `chain` are these, in this order."""
     there = rules(socket, chain.family, chain.table, chain.name)
-    return len(there) == len(wanted) and all(
-        same_expressions(expressions(rule.complete), found)
-        for rule, found in zip(wanted, there, strict=True)
-    )
+    return same_rules([encoded(rule) for rule in wanted], there)
+
+
+def encoded(rule: Rule) -> bytes:
+    """The expressions of a rule."""
+    return expressions(rule.complete)
+
+
+def same_rules(wanted: Sequence[bytes], there: Sequence[bytes]) -> bool:
+    """Whether the expressions of the rules of a chain say what ours say, in this order."""
+    return len(there) == len(wanted) and all(map(same_expressions, wanted, there))
+
+
+def _same_table(table: Table, fields: dict[int, bytes]) -> bool:
+    return _agrees(table.comment, _comment(fields.get(_TABLE_USERDATA)))
 
 
 def _same_chain(chain: Chain, fields: dict[int, bytes]) -> bool:
@@ -385,6 +425,13 @@ def _same_set(item: Set, fields: dict[int, bytes]) -> bool:
     return _agrees(item.comment, _comment(fields.get(_SET_USERDATA), _SET_COMMENT)) and all(
         fields.get(kind, bytes(4)) == wanted.get(kind, bytes(4)) for kind in kinds
     )
+
+
+_SAME: Final[dict[type[Object], Callable[[Any, dict[int, bytes]], bool]]] = {
+    Table: _same_table,
+    Chain: _same_chain,
+    Set: _same_set,
+}
 
 
 def _agrees(wanted: str | None, there: str | None) -> bool:

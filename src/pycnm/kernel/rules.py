@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycnm.errors import KernelError
 from pycnm.kernel import nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
+from pycnm.kernel.nfholdings import holdings
 from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
 from pycnm.nft import ruleset
-from pycnm.nft.objects import Chain, Object, Rule, Set, Table
+from pycnm.nft.objects import Chain, Element, Object, Rule, Set, Table
 from pycnm.plan import rules as plan
 from pycnm.plan.operation import HOST
 
@@ -96,6 +98,7 @@ class _Skeletons:
         return None
 
 
+@lru_cache(1)
 def _skeleton(fact: plan.Skeleton) -> tuple[Object, ...]:
     return ruleset.skeleton(fact.first_port, fact.last_port, fact.owner)
 
@@ -128,18 +131,40 @@ class _Guards:
         session.queue(HOST, NFT, Queued(fact, nfnetlink.delete(fact.table), GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Guard) -> str | None:
-        table, chain, *rules = fact.objects
+        table, chain, wanted = _guard(fact)
         connection = _nft(session)
-        if (
-            isinstance(table, Table)
-            and nfnetlink.has(connection, table)
-            and isinstance(chain, Chain)
-            and nfnetlink.has(connection, chain)
-        ):
-            wanted = [item for item in rules if isinstance(item, Rule)]
-            if nfnetlink.has_rules(connection, chain, wanted):
+        held = None
+        if session.expects_many(plan.Guard):
+            held = session.once(plan.Guard, lambda: holdings(connection, table.family))
+        there = _Asked(connection) if held is None else held
+        if there.has(table) and there.has(chain):
+            found = there.rules(chain)
+            if nfnetlink.same_rules(wanted, found):
                 return None
         return f"the guard of {fact.port} is gone or was changed"
+
+
+@lru_cache(1024)
+def _guard(fact: plan.Guard) -> tuple[Table, Chain, tuple[bytes, ...]]:
+    """The table, the chain, and the expressions of its rules."""
+    objects = fact.objects
+    (table,) = (item for item in objects if isinstance(item, Table))
+    (chain,) = (item for item in objects if isinstance(item, Chain))
+    rules = (item for item in objects if isinstance(item, Rule))
+    return table, chain, tuple(nfnetlink.encoded(rule) for rule in rules)
+
+
+class _Asked:
+    """The kernel, asked one by one."""
+
+    def __init__(self, connection: Socket) -> None:
+        self._connection = connection
+
+    def has(self, item: Table | Chain) -> bool:
+        return nfnetlink.has(self._connection, item)
+
+    def rules(self, chain: Chain) -> list[bytes]:
+        return nfnetlink.rules(self._connection, chain.family, chain.table, chain.name)
 
 
 class _Entries:
@@ -150,8 +175,20 @@ class _Entries:
         session.queue(HOST, NFT, Queued(fact, nfnetlink.delete(fact.value), GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Entry) -> str | None:
-        there = nfnetlink.has(_nft(session), fact.value)
-        return None if there else f"{fact.value.reference} is gone or was changed"
+        item, connection = fact.value, _nft(session)
+        if session.expects_many(plan.Entry):
+            found = session.once((plan.Entry, item.set), lambda: _elements(connection, item)).get(
+                nfnetlink.stored(item).key
+            )
+            there = found is not None and nfnetlink.same_element(item, found)
+        else:
+            there = nfnetlink.has(connection, item)
+        return None if there else f"{item.reference} is gone or was changed"
+
+
+def _elements(connection: Socket, like: Element) -> dict[bytes, nfnetlink.Stored]:
+    found = nfnetlink.elements(connection, like.family, like.table, like.set)
+    return {each.key: each for each in found}
 
 
 REALISATIONS.update(

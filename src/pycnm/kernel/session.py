@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from pycnm.errors import CNMError, KernelError, PermissionDeniedError
 from pycnm.kernel import conntrack, netns, nfnetlink
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL})
 """How the kernel says that what is to be removed isn't there."""
 _OPEN = 32
+_MANY = 128
+
+T = TypeVar("T")
 
 
 class Queued(NamedTuple):
@@ -67,6 +71,8 @@ class LinuxSession:
         self._holder = holder
         self._flows: list[conntrack.Flows] = []
         self._asked: list[Operation] = []
+        self._seen: dict[Hashable, Any] | None = None
+        self._expected: Counter[type[Operation]] = Counter()
         self.latest: Operation | None = None
         self.made: list[Operation] = []
         self.doomed: list[Doomed] = []
@@ -77,14 +83,20 @@ class LinuxSession:
 
     def add(self, fact: Operation) -> None:
         """Queue what makes `fact` true."""
+        self._seen = None
         self._asked.append(fact)
         self.latest = fact
         realised(fact).add(self, fact)
 
     def remove(self, fact: Operation) -> None:
         """Queue what makes `fact` false."""
+        self._seen = None
         self.latest = fact
         realised(fact).remove(self, fact)
+
+    def foresee(self, facts: Collection[Operation]) -> None:
+        """Be told what will be asked about: until something is changed, nothing is asked twice."""
+        self._seen, self._expected = {}, Counter(map(type, facts))
 
     def differs(self, fact: Operation) -> str | None:
         """Ask the kernel about `fact`, after sending what is queued."""
@@ -101,6 +113,19 @@ class LinuxSession:
         return set(self._asked) - set(self.made)
 
     # What the realisations use
+
+    def once(self, key: Hashable, ask: Callable[[], T]) -> T:
+        """What `ask` returns; what it returned for that key before, while nothing changes."""
+        if self._seen is None:
+            return ask()
+        if key not in self._seen:
+            self._seen[key] = ask()
+        answer: T = self._seen[key]
+        return answer
+
+    def expects_many(self, kind: type[Operation]) -> bool:
+        """Whether so many of a kind are looked at that it is best to ask for all there are."""
+        return self._seen is not None and self._expected[kind] > _MANY
 
     def queue(self, ns: str, channel: str, item: Queued) -> None:
         """Add a message to the datagram for `channel` ("route" or "nft") of `ns`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -126,6 +127,9 @@ class Operation:
         Raises:
             StoreError: the text isn't one.
         """
+        known = _read.get(text)
+        if known is not None:
+            return known
         try:
             name, *values = json.loads(text)
             cls = Operation.registry[name]
@@ -136,9 +140,12 @@ class Operation:
                 f"a recorded operation can't be read ({told(error)}): {str(text)[:200]!r}; "
                 "`cnm reconcile` makes the object's plan again"
             ) from error
+        _read[text] = operation
         return operation
 
 
+# Those that somebody has: who looks twice at a thousand plans reads them once.
+_read: WeakValueDictionary[str, Operation] = WeakValueDictionary()
 _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 

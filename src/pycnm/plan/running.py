@@ -20,6 +20,9 @@ class Work(Session, Protocol):
     def finish(self) -> None:
         """Do everything that was put off."""
 
+    def foresee(self, facts: Collection[Operation]) -> None:
+        """Be told what will be asked about, with nothing done in between."""
+
     def untouched(self) -> Collection[Operation]:
         """Facts that were to be made true and weren't by this session.
 
@@ -94,10 +97,12 @@ class Runner(ABC, Generic[W]):
 
     def check(self, operations: Iterable[Operation]) -> list[tuple[Operation, str]]:
         """Every operation that the kernel differs from, and how, in words."""
+        known = tuple(operations)
 
         def look(session: W) -> list[tuple[Operation, str]]:
             found = []
-            for operation in operations:
+            session.foresee(known)
+            for operation in known:
                 try:
                     words = operation.check(session)
                 except Exception as error:  # noqa: BLE001 - a damaged record may say anything

@@ -138,6 +138,10 @@ class FailingSession:
         """How the kernel differs from `fact`."""
         return self._session.differs(fact)
 
+    def foresee(self, facts: Collection[Operation]) -> None:
+        """As of the session."""
+        self._session.foresee(facts)
+
     def finish(self) -> None:
         """Do what was put off."""
         self._session.finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pycnm.errors import KernelError, NotFoundError
@@ -71,6 +71,9 @@ class FakeSession:
     def forget_flows(self, address: IPAddress, protocol: str | None, port: int | None) -> None:
         """Note it: there are no flows here."""
         self._forgotten.append((str(address), protocol, port))
+
+    def foresee(self, facts: Collection[Operation]) -> None:
+        """Nothing is saved by it here."""
 
     def finish(self) -> None:
         """Nothing was put off."""
