@@ -72,8 +72,8 @@ def cnmfs(ours: Pycnm, binding: str) -> Served:
 
 
 def chosen(ours: Pycnm, binding: str) -> list[str]:
-    """The options with which cnmfs shows what a controller has."""
-    return ["-o", f"state_dir={ours.state},host={ours.host.name},binding={binding}"]
+    """The options with which cnmfs shows what a controller has, and nobody else is at work."""
+    return ["-o", f"state_dir={ours.state},host={ours.host.name},binding={binding},nowatch"]
 
 
 def smallest(binding: str, tree: Mapping[str, str | None], directory: Path) -> Served:

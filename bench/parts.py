@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 from bench import (
     calls,
+    drifting,
     guards,
     looking,
     machine,
@@ -264,6 +265,16 @@ def recovery(stage: Stage) -> list[Table]:
     return [recovering.table(stage.times, ours.name, count)]
 
 
+def drift(stage: Stage) -> list[Table]:
+    """What somebody took away, put back."""
+    count = stage.scaled(1000)
+    hosts = stage.hosts()
+    ours = stage.ready(Pycnm(next(hosts), stage.directory / "drift"))
+    kernel = stage.ready(Kernel(next(hosts)))
+    drifting.measure(ours, kernel, stage.times, stage.few, count)
+    return [drifting.table(stage.times, ours.name, kernel.name, count)]
+
+
 PARTS: dict[str, Callable[[Stage], list[Table]]] = {
     part.__name__: part
     for part in (
@@ -279,5 +290,6 @@ PARTS: dict[str, Callable[[Stage], list[Table]]] = {
         listings,
         daemon,
         recovery,
+        drift,
     )
 }

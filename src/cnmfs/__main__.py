@@ -18,8 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Unmount with fusermount -u, or end it with SIGTERM; networks stay as they are.",
     )
     parser.add_argument("-o", action="append", default=[], metavar="OPTIONS", dest="options",
-                        help="gid=GROUP, rmrf, ro, watch, state_dir=DIRECTORY, host=NAMESPACE, "
-                             "binding=mfusepy|fusepy")  # fmt: skip
+                        help="gid=GROUP, rmrf, ro, nowatch, state_dir=DIRECTORY, "
+                             "host=NAMESPACE, binding=mfusepy|fusepy")  # fmt: skip
     parser.add_argument("-f", action="store_true", dest="foreground", help="stay in the foreground")
     parser.add_argument("words", nargs="+", metavar="MOUNTPOINT", help="a directory")
     given = parser.parse_intermixed_args(arguments)

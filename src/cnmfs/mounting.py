@@ -47,7 +47,7 @@ def serve(mountpoint: Path, options: Options, ready: Callable[[], None]) -> None
     with contextlib.ExitStack() as end:
         cnm = end.enter_context(pycnm.Controller(options.state_dir, host=options.host))
         if options.watch:
-            from pycnm.agent.kept import Kept  # noqa: PLC0415 - only where it is wanted
+            from pycnm.agent.kept import Kept  # noqa: PLC0415 - only where it is mounted for good
 
             end.enter_context(Kept(options.state_dir, options.host))
         show(cnm, mountpoint, options, ready)

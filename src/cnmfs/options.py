@@ -40,7 +40,8 @@ class Options:
         gid: the group that may write; None if only root may.
         rmrf: `rm -r` gets through.
         ro: nothing can be written.
-        watch: what somebody takes away is put back at once, while it is mounted.
+        watch: what somebody takes away is put back at once, while it is mounted; otherwise
+            it is only shown.
         binding: `mfusepy` or `fusepy`; by default the first that is installed.
     """
 
@@ -49,7 +50,7 @@ class Options:
     gid: int | None = None
     rmrf: bool = False
     ro: bool = False
-    watch: bool = False
+    watch: bool = True
     binding: str = ""
 
 
@@ -72,8 +73,8 @@ def read(texts: list[str], environment: Mapping[str, str] = os.environ) -> Optio
             options = attrs.evolve(options, rmrf=True)
         elif name == "ro":
             options = attrs.evolve(options, ro=True)
-        elif name == "watch":
-            options = attrs.evolve(options, watch=True)
+        elif name == "nowatch":
+            options = attrs.evolve(options, watch=False)
         elif name == "gid":
             options = attrs.evolve(options, gid=_group(value))
         elif name == "state_dir":
@@ -84,7 +85,7 @@ def read(texts: list[str], environment: Mapping[str, str] = os.environ) -> Optio
             options = attrs.evolve(options, binding=value)
         elif name and name not in _IGNORED and not name.startswith("x-"):
             raise InvalidArgumentError(
-                f"unknown mount option {shown(item)}; there are gid=GROUP, rmrf, ro, watch, "
+                f"unknown mount option {shown(item)}; there are gid=GROUP, rmrf, ro, nowatch, "
                 "state_dir=DIRECTORY, host=NAMESPACE and binding=mfusepy|fusepy"
             )
     return options

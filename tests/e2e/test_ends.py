@@ -150,17 +150,41 @@ def test_a_hundred_attachments_leave_the_daemon_as_it_was(life):
     assert Path(f"/proc/{pid}/net/dev").read_text().count(":") == links
 
 
-def test_watched_while_it_is_mounted(life, host):
-    """What somebody takes away is put back; killed or not, the agent ends with the mount."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        root = life.start("mnt", "watch")
-        (root / "networks/net").mkdir()
-        bridge = (root / "networks/net/interface").read_text().strip()
-        # The first thing that it does is to look at everything.
-        host.batch(f"link del {bridge}")
-        assert until(lambda bridge=bridge: bridge in host.interfaces(), PATIENCE)
-        (root / "networks/net").rmdir()
-        for pid in life.pids(root):
-            os.kill(pid, how)
-        assert until(lambda: not agents(life.directory), PATIENCE)
-        subprocess.run(["umount", "-l", root], capture_output=True, check=False)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_what_is_taken_away_comes_back_while_it_is_mounted(life, host, how):
+    """Killed or not, the agent that sees to it ends with the mount, and nothing is left."""
+    root = life.start()
+    bridge, outer = connected(root)
+    gateway = (root / "networks/net/gateway").read_text().split()[0]
+    for link in (bridge, outer):
+        host.batch(f"link del {link}")
+        assert until(lambda link=link: link in host.interfaces(), PATIENCE)
+        assert until(lambda: life.box("c1").ping(gateway), PATIENCE)
+    assert until(lambda: (root / "networks/net/check").read_text() == "", PATIENCE)
+    (root / "sandboxes/c1/endpoints/net").rmdir()
+    (root / "sandboxes/c1").rmdir()
+    (root / "networks/net").rmdir()
+    for pid in life.pids(root):
+        os.kill(pid, how)
+    assert until(lambda: not agents(life.directory), PATIENCE)
+    subprocess.run(["umount", "-l", root], capture_output=True, check=False)
+    assert not {bridge, outer} & {*host.interfaces()}
+
+
+def test_unwatched_it_only_shows_what_is_taken_away(life, host):
+    root = life.start("mnt", "nowatch")
+    bridge, _ = connected(root)
+    host.batch(f"link del {bridge}")
+    assert not agents(life.directory)
+    time.sleep(2)
+    assert bridge not in host.interfaces()
+    assert (root / "networks/net/state").read_text() == "error\n"
+    assert bridge in (root / "networks/net/check").read_text()
+
+
+def connected(root):
+    """The names of a new network's bridge, and of the link to a sandbox on it."""
+    for path in ("networks/net", "sandboxes/c1", "sandboxes/c1/endpoints/net"):
+        (root / path).mkdir()
+    paths = ("networks/net/interface", "sandboxes/c1/endpoints/net/host_interface")
+    return [(root / path).read_text().strip() for path in paths]

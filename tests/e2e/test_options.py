@@ -18,9 +18,9 @@ def test_none():
 
 
 def test_all_of_them():
-    found = options.read(["gid=12,rmrf,watch", "ro,state_dir=/s,host=h1", "binding=fusepy"])
+    found = options.read(["gid=12,rmrf,nowatch", "ro,state_dir=/s,host=h1", "binding=fusepy"])
     assert found == Options(
-        state_dir=Path("/s"), host="h1", gid=12, rmrf=True, ro=True, watch=True, binding="fusepy"
+        state_dir=Path("/s"), host="h1", gid=12, rmrf=True, ro=True, watch=False, binding="fusepy"
     )
 
 

@@ -26,7 +26,7 @@ def read(root, path):
 
 
 def test_what_was_taken_away_is_put_back_by_a_state(life):
-    root = life.start()
+    root = life.start("mnt", "nowatch")
     connect(root)
     for directory in (NET, BOX, END):
         assert read(root, f"{directory}/state") == "up"
@@ -51,7 +51,7 @@ def test_what_was_taken_away_is_put_back_by_a_state(life):
 @pytest.mark.parametrize("life", ["mfusepy"], indirect=True)
 @pytest.mark.parametrize("where", ["outside", "inside"])
 def test_who_polls_a_carrier_hears_of_it(life, where):
-    root = life.start()
+    root = life.start("mnt", "nowatch")
     connect(root)
     # Inside, its other end goes down: nothing that the host itself is told of in words.
     place, name = {

@@ -75,7 +75,7 @@ class FileOperation(Operation):
 
     def attempt(self, directory, host, armed):
         place = mountpoint(directory)
-        mounting.serve(place, Options(state_dir=directory, host=host), armed)
+        mounting.serve(place, Options(state_dir=directory, host=host, watch=False), armed)
 
 
 def mountpoint(directory):

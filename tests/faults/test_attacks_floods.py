@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from pathlib import Path
 
 import frames
 import pytest
@@ -14,6 +15,8 @@ GATEWAY4, A4, B4, HOST4, FAR4 = "10.2.0.1", "10.2.0.2", "10.2.0.3", "192.0.2.1",
 FLOWS, GROUPS, QUESTIONS, FEW_QUESTIONS = 20_000, 5_000, 2_000, 50
 SCANNED = 32_768
 SO_RCVBUFFORCE, SYN_ACK = 33, 0x12
+LIMIT = 4000
+SECURITY = Path(__file__).parents[2] / "docs/security.md"
 MOST_GROUPS = 4096
 """What a bridge keeps; `mcast_hash_max` of ip-link(8)."""
 
@@ -77,6 +80,25 @@ def test_a_flood_of_flows_is_forgotten_with_the_sandbox(cnm, boxes, shoot, host,
         boxes["a"].delete()
         assert until(lambda: tracked(host) < FLOWS // 100)
     tally("floods", "flows", sent=FLOWS, kept=made, left=tracked(host))
+
+
+def test_an_administrator_limits_the_flows_of_each_sandbox(boxes, shoot, host, outside, tally):
+    """With the rules that docs/security.md has for it."""
+    text = SECURITY.read_text()
+    rules = text[text.index("table inet limits") :].partition("```")[0]
+    assert f"ct count over {LIMIT} " in rules
+    host.run("nft", "-f", "-", text=rules)
+    b = inside(boxes["b"])
+    with outside.serve("80"), b.serve("80"):
+        shoot(
+            frames.ip4(A4, GATEWAY4, frames.UDP, frames.udp(1024 + number, 9, b""))
+            for number in range(FLOWS)
+        )
+        made = tracked(host)
+        assert LIMIT // 2 < made < LIMIT + 100
+        assert works(host, outside, b)
+    host.run("nft", "delete", "table", "inet", "limits")
+    tally("floods", "flows, limited by a rule", sent=FLOWS, kept=made, left=made)
 
 
 def test_a_flood_of_groups_is_bounded(boxes, shoot, host, outside, net, tally):

@@ -14,6 +14,7 @@ from drifting import HARMLESS, HARMS, Life
 from topology import inside
 
 from pycnm.errors import CleanupError
+from pycnm.kernel import session
 
 REMEDIES = (
     "ip link del foo",
@@ -49,6 +50,23 @@ def test_what_is_taken_away_is_put_back(life, name):
     assert all(isinstance(command, str) for command in done)
     assert healed(life)
     assert life.cnm.reconcile() == []
+
+
+RULES = [name for name, (script, _) in HARMS.items() if script.startswith("nft ")]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_where_there_are_many_rules_are_read_at_a_stroke(life, name, monkeypatch):
+    monkeypatch.setattr(session, "_MANY", 0)
+    script, words = HARMS[name]
+    assert life.cnm.check() == []
+    life.harm(script)
+    told = life.cnm.check()
+    assert any(re.search(words.format(**life.words), sentence) for sentence in told), told
+    monkeypatch.undo()
+    assert life.cnm.check() == told
+    assert life.cnm.reconcile()
+    assert healed(life)
 
 
 @pytest.mark.parametrize("name", HARMLESS)

@@ -6,10 +6,12 @@ import threading
 
 import pytest
 
+from pycnm.engine import records, restoring
 from pycnm.errors import CleanupError
 from pycnm.plan.links import Link
-from pycnm.plan.operation import HOST
-from pycnm.plan.rules import Skeleton
+from pycnm.plan.operation import HOST, Operation
+from pycnm.plan.rules import Guard, Skeleton
+from pycnm.store.locks import Lock
 
 
 @pytest.fixture
@@ -113,3 +115,34 @@ def test_what_is_deleted_meanwhile_is_not_put_back(cnm, kernel, ends, monkeypatc
     helper.join()
     assert kernel.listing() == left
     assert two.check() == []
+
+
+@pytest.mark.parametrize("what", [Guard, Operation], ids=["rules", "everything"])
+def test_of_many_some_are_locked_at_a_time(cnm, kernel, monkeypatch, what):
+    """Whoever wants one sandbox meanwhile doesn't wait for all; nor who wants the network."""
+    net = cnm.create_network("net", subnet="10.20.0.0/24")
+    ends = [net.connect(cnm.create_sandbox(f"box{number}")) for number in range(7)]
+    before = kernel.listing()
+    for each in (net, *ends):
+        for operation in reversed(list(each.explain())):
+            if isinstance(operation, what):
+                kernel.others_undo(operation)
+    held = []
+    hold = cnm._engine.locks.hold
+
+    def noted(locks):
+        held.append({*locks})
+        return hold(locks)
+
+    monkeypatch.setattr(cnm._engine.locks, "hold", noted)
+    monkeypatch.setattr(restoring, "_AT_ONCE", 2)
+    cnm.reconcile()
+    assert kernel.listing() == before
+    with cnm._engine.reading() as reader:
+        (row,) = [each for each in records.networks(reader) if each.spec.name == "net"]
+        boxes = {Lock.sandbox(each.number) for each in records.sandboxes(reader)}
+    whole = Lock.network(row.number, exclusive=True)
+    mended = [locks for locks in held if whole in locks or locks & boxes]
+    assert boxes <= set().union(*mended)
+    assert max(len(locks & boxes) for locks in mended) == 2
+    assert not any(whole in locks and locks & boxes for locks in mended)

@@ -12,7 +12,7 @@ from typing import Self
 from pycnm.kernel import agent, netns
 from pycnm.kernel.worker import run_apart
 
-_PAUSE = 1.0
+_PAUSE, _LONGEST = 1.0, 60.0
 
 
 class Kept:
@@ -48,6 +48,7 @@ class Kept:
         os.close(self._host)
 
     def _run(self) -> None:
+        pause = _PAUSE
         while not self._ending.is_set():
             begun = time.monotonic()
             with self._lock:
@@ -57,8 +58,10 @@ class Kept:
             self._process.wait()
             with self._lock:
                 self._let_go()
-            # One that was killed is back at once; one that can't run isn't tried all the time.
-            self._ending.wait(begun + _PAUSE - time.monotonic())
+            # One that was killed is back at once; one that can't run is tried ever more seldom.
+            lived = time.monotonic() - begun
+            pause = min(2 * pause, _LONGEST) if lived < pause else _PAUSE
+            self._ending.wait(pause - lived)
 
     def _let_go(self) -> None:
         if self._process is not None and self._process.stdin is not None:
