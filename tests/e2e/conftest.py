@@ -17,7 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from hosts import host, machine, outside  # noqa: F401 - fixtures
-from lives import Life
+from lives import BINDINGS, Life
 from surroundings import as_they_were, own_namespaces
 
 import pycnm
@@ -163,9 +163,6 @@ def fuse():
         pytest.skip("needs CAP_SYS_ADMIN to mount")
     if not Path("/dev/fuse").exists():
         pytest.skip("needs a kernel with FUSE: /dev/fuse isn't there")
-
-
-BINDINGS = ["mfusepy", "fusepy"]
 
 
 @pytest.fixture(scope="session")

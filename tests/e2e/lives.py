@@ -13,6 +13,7 @@ from topology import Place, until
 
 import pycnm
 
+BINDINGS = ["mfusepy", "fusepy"]
 PATIENCE = 20
 """Seconds that a busy machine may take for anything."""
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 import tours
-from lives import PATIENCE
+from lives import BINDINGS, PATIENCE
 from topology import IMPATIENCE, RUN_NETNS, until
 
 HOST, FAR = "192.0.2.1", "192.0.2.66"
 ONE = pytest.mark.parametrize("life", ["mfusepy"], indirect=True)
-BOTH = pytest.mark.parametrize("life", ["mfusepy", "fusepy"], indirect=True)
+BOTH = pytest.mark.parametrize("life", BINDINGS, indirect=True)
 # The words of the notes; what stands before a command says where it is typed.
 WORDS = 'on() { ip netns exec "$@"; }'
 

@@ -7,6 +7,7 @@ import stat
 import subprocess
 
 import pytest
+from lives import BINDINGS
 
 NOBODY, GROUP = 65534, 4321
 NET = "networks/net"
@@ -21,7 +22,7 @@ def try_as(tree, script, *, groups=()):
     )  # fmt: skip
 
 
-@pytest.fixture(params=["mfusepy", "fusepy"])
+@pytest.fixture(params=BINDINGS)
 def open_to(request, mount, tmp_path):
     """Mounts a tree that anybody may get to; for a group, if one is given."""
 

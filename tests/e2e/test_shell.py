@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from lives import BINDINGS
 
 SHELLS = {"bash": ["bash"], "dash": ["dash"], "busybox": ["busybox", "sh"]}
 NET, END = "networks/net", "sandboxes/c2/endpoints/net"
@@ -364,7 +365,7 @@ def test_rm_r_of_all_endpoints_disconnects_them(tree):
     assert tree.listdir("sandboxes/c2/endpoints") == []
 
 
-@pytest.mark.parametrize("binding", ["mfusepy", "fusepy"])
+@pytest.mark.parametrize("binding", BINDINGS)
 @pytest.mark.parametrize("case", [*REMOVALS][:-2])
 def test_rm_r_with_rmrf(mount, binding, case):
     tree = mount(binding, "rmrf")

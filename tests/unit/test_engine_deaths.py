@@ -13,6 +13,7 @@ import sqlite3
 import threading
 
 import pytest
+from recorded import pending
 
 import pycnm
 from pycnm.errors import AlreadyExistsError, CNMError, KernelError, NotFoundError, PoolOverlapError
@@ -92,13 +93,6 @@ def moments(directory, kernel, action):
         yield left
     else:
         raise AssertionError("it never came to its end")
-
-
-def pending(directory):
-    reader = sqlite3.connect(directory / "cnm.db")
-    (count,) = reader.execute("SELECT count(*) FROM changes").fetchone()
-    reader.close()
-    return count
 
 
 def start(directory):

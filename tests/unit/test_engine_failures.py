@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recorded import record
 
 import pycnm
 from pycnm.errors import CleanupError, CNMError, KernelError, PoolOverlapError, PortInUseError
@@ -16,33 +16,9 @@ from pycnm.plan.operation import HOST, Features
 from pycnm.plan.ports import HeldPort
 from pycnm.testing import FailingKernel, FakeKernel
 
-# Where the search for a port goes on, and which numbers were given, need not go back;
-# a deletion that comes to its end is told (test_engine_events.py has failures).
-FORGOTTEN = {"sqlite_sequence", "port_cursors", "makers", "events"}
 _MTU = "com.docker.network.driver.mtu"
 _ICC = "com.docker.network.bridge.enable_icc"
 _BRIDGE = "com.docker.network.bridge.name"
-COUNTERS = {"number", "arriving", "leaving"}
-
-
-def record(directory):
-    """Everything the database says, table by table."""
-    found = {}
-    with contextlib.closing(sqlite3.connect(directory / "cnm.db")) as reader:
-        reader.row_factory = sqlite3.Row
-        tables = [name for (name,) in reader.execute("SELECT name FROM sqlite_master "
-                                                     "WHERE type = 'table'")]  # fmt: skip
-        for table in set(tables) - FORGOTTEN:
-            rows = [dict(row) for row in reader.execute(f"SELECT * FROM {table}")]  # noqa: S608
-            for row in rows:
-                assert row.get("arriving") is None
-                assert row.get("leaving") is None
-                # Where the search for an address goes on; the order of doing.
-                row.pop("cursor", None)
-                if table == "operations":
-                    del row["number"]
-            found[table] = sorted(rows, key=repr)
-    return found
 
 
 class World:
