@@ -20,6 +20,9 @@ REAPING = 2.0
 
 def own_namespaces():
     """A network namespace, mounts and an empty /run/netns for this process, for good."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts so what it has in the background; what is tested inherits it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     call("unshare", CLONE_NEWNET | CLONE_NEWNS)
     call("mount", b"", b"/", b"none", MS_REC | MS_PRIVATE, None)
     RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -135,8 +135,12 @@ def _live(directory: Path, told: Callable[[], None], *, watch: bool = False) -> 
         services = _services(place.directory)
         if watch:
             services.append(_watch(directory, place.directory))
-        _log.info("%s is served", directory)
-        asyncio.run(_serve(place, services, told))
+
+        def ready() -> None:
+            _log.info("%s is served", directory)
+            told()
+
+        asyncio.run(_serve(place, services, ready))
     return 0
 
 
