@@ -1,12 +1,13 @@
 """All that there is of a host, its sandboxes and its state directory, read from outside.
 
 It is looked at some 10,000 times, so it is asked of the kernel directly: a process for
-each of `ip link`, `ip address` and so on takes ten times as long.
+each of `ip link`, `nft list ruleset` and so on takes ten times as long.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import socket
@@ -17,7 +18,7 @@ from pathlib import Path
 import gate
 from pictures import differences, plain_rules
 from surroundings import agents
-from topology import RUN_NETNS, Place, until
+from topology import RUN_NETNS, Place, settings, until
 
 from pycnm.kernel.netlink import NLM_F_DUMP, Socket, attributes, message
 
@@ -35,6 +36,15 @@ _LINK = {1: "address", 4: "mtu", 20: "alias", 27: "group"}
 _NAME, _MASTER = 3, 10
 _UP, _PERMANENT, _LOCAL_TABLE = 1, 0x80, 255
 
+_NFT = ctypes.CDLL("libnftables.so.1")
+_NFT.nft_ctx_new.restype = ctypes.c_void_p
+_NFT.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
+_NFT.nft_ctx_output_set_flags.argtypes = (ctypes.c_void_p, ctypes.c_uint)
+_NFT.nft_run_cmd_from_buffer.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
+for _name in ("nft_ctx_buffer_output", "nft_ctx_get_output_buffer", "nft_ctx_free"):
+    getattr(_NFT, _name).argtypes = (ctypes.c_void_p,)
+_STATELESS, _JSON = 1 << 2, 1 << 4
+
 
 def look(host, directory, apart):
     """What can be seen; two looks at the same are equal.
@@ -46,14 +56,15 @@ def look(host, directory, apart):
     """
     names = {path.name for path in RUN_NETNS.iterdir()}
     places = [Place(RUN_NETNS / name) for name in sorted(names - {*apart})]
-    ruleset = json.loads(host.run("nft", "-s", "-j", "list", "ruleset"))["nftables"]
+    keepers = agents(directory)
+    inside = {place.label: place.do(lambda: (network(), settings())) for place in places}
     return {
         "namespaces": sorted(names),
-        "inside": {place.label: place.do(network) for place in places},
-        "settings": {place.label: place.settings() for place in places},
-        "rules": plain_rules(ruleset),
-        "ports": sorted(port for pid in agents(directory) for port in bound(pid)),
-        "held": held(directory),
+        "inside": {label: links for label, (links, _) in inside.items()},
+        "settings": {label: found for label, (_, found) in inside.items()},
+        "rules": plain_rules(json.loads(host.do(ruleset))["nftables"]),
+        "ports": sorted(port for pid in keepers for port in bound(pid)),
+        "held": held(keepers),
         "mounts": sorted(
             line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()
         ),
@@ -66,6 +77,19 @@ def look(host, directory, apart):
     }
 
 
+def ruleset():
+    """What `nft -s -j list ruleset` prints in the namespace this thread is in."""
+    context = _NFT.nft_ctx_new(0)
+    try:
+        _NFT.nft_ctx_output_set_flags(context, _STATELESS | _JSON)
+        _NFT.nft_ctx_buffer_output(context)
+        if _NFT.nft_run_cmd_from_buffer(context, b"list ruleset"):
+            raise OSError("the ruleset can't be listed")
+        return _NFT.nft_ctx_get_output_buffer(context)
+    finally:
+        _NFT.nft_ctx_free(context)
+
+
 def network():
     """Links, addresses, routes and permanent neighbours of the namespace this thread is in."""
     with Socket(0) as kernel:
@@ -76,12 +100,13 @@ def network():
 
         links = ask(_GET_LINK, 16)
         names = {_index(data): found[_NAME].rstrip(b"\0").decode() for data, found in links}
-        return sorted([
+        lines = [
             *(_link(names, *link) for link in links),
             *(_address(names, *address) for address in ask(_GET_ADDRESS, 8)),
             *(_route(names, *route) for route in ask(_GET_ROUTE, 12)),
             *(_neighbour(names, *neighbour) for neighbour in ask(_GET_NEIGHBOUR, 12)),
-        ])  # fmt: skip
+        ]
+        return sorted(line for line in lines if line)
 
 
 def _index(data):
@@ -146,11 +171,11 @@ def _sockets(pid):
                     yield int(entry)
 
 
-def held(directory):
-    """Namespaces that only a process of ours keeps, by what the process is."""
+def held(keepers):
+    """Namespaces that only a process of these keeps, by what the process is."""
     named = {path.stat().st_ino for path in RUN_NETNS.iterdir()}
     found = []
-    for pid in agents(directory):
+    for pid in keepers:
         process = Path("/proc", str(pid))
         with contextlib.suppress(OSError):
             paths = [

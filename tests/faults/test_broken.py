@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import pytest
 from sweep import sweep
-from trials import Fault
+from trials import late
 
 from pycnm.engine.engine import Engine
 from pycnm.kernel import links, session
 from pycnm.plan import links as plan
 
 NAME = "connect, with ports"
-ASK, WRITE = ("sendto", "AF_NETLINK"), ("pwrite64", "-wal")
-
-
-def late(calls):
-    """Death when the kernel has all that was asked of it, and the record is still pending."""
-    writes = [at for at, (name, what) in enumerate(calls, 1) if (name, what[-4:]) == WRITE]
-    asked = [at for at, call in enumerate(calls, 1) if call == ASK and at < writes[-1]]
-    return [Fault(next(at for at in writes if at > asked[-1]), "pwrite64")]
 
 
 @pytest.fixture
@@ -28,7 +20,7 @@ def fails(zygote, tmp_path):
     def found():
         counted = []
         try:
-            sweep(NAME, zygote, tmp_path, late, lambda *_, **row: counted.append(row), "")
+            sweep(NAME, zygote, tmp_path, lambda calls: [late(calls)], lambda *_, **row: counted.append(row), "")
         except AssertionError:
             return True
         assert counted[0]["tried"] or counted[0]["failures"]

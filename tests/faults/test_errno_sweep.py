@@ -7,7 +7,7 @@ import errno
 import operations
 import pytest
 from sweep import sweep
-from trials import Fault
+from trials import Fault, numbered
 
 MOST = 16
 """Points of an operation that are tried, unless all are."""
@@ -23,9 +23,7 @@ PROCESS = (errno.EAGAIN, errno.ENOMEM)
 def refusals(calls):
     """Each error that a call may return; on one that receives, what was asked for was done."""
     return [
-        Fault(at, name, code)
-        for at, (name, what) in enumerate(calls, 1)
-        for code in errors(name, what)
+        Fault(*kind, nth, code) for kind, nth in numbered(calls) for code in errors(*kind)
     ]
 
 

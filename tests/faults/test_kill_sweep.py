@@ -5,14 +5,10 @@ from __future__ import annotations
 import operations
 import pytest
 from sweep import sweep
-from trials import LETHAL, Fault
+from trials import deaths
 
 MOST, MOST_OF_A_TREE = 16, 8
 """Points of an operation that are tried, unless all are."""
-
-
-def deaths(calls):
-    return [Fault(at, name) for at, (name, _) in enumerate(calls, 1) if name in LETHAL]
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import contextlib
 import errno
 import json
 import os
+import re
 import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import attrs
@@ -26,22 +28,66 @@ LETHAL = frozenset(gate.NUMBERS) - {"recvfrom", "recvmsg", "socket", "listen"}
 """Calls before which to be killed: between others nothing changes for anybody else."""
 
 
+_ANY = re.compile(r"[0-9a-f]{6,}|[0-9]+")
+
+
+def plain(what):
+    """What a call is about, less what is another one each time: ids and numbers."""
+    return _ANY.sub("*", what)
+
+
 @attrs.frozen
 class Fault:
     """What goes wrong.
 
+    It is at the nth call of its kind, not at the nth of all: threads make theirs in
+    any order.
+
     Attributes:
-        at: the number of the call, counted from 1; 0 for none.
-        name: what it is; another one at that place is passed over.
+        name: of the call; empty for none.
+        about: what that is about, as `plain` says it.
+        nth: which one of them, counted from 1.
         error: what it returns; 0 if its process is killed instead.
     """
 
-    at: int = 0
     name: str = ""
+    about: str = ""
+    nth: int = 1
     error: int = 0
 
     def __str__(self):
-        return f"{self.name}#{self.at} {self.error or 'KILL'}"
+        death = errno.errorcode.get(self.error, "KILL")
+        return f"{self.name}({self.about})#{self.nth} {death}"
+
+
+def deaths(calls):
+    """One before each call that changes something for others."""
+    return [Fault(*kind, nth) for kind, nth in numbered(calls) if kind[0] in LETHAL]
+
+
+def late(calls):
+    """Death when the kernel has all that was asked of it, and the record is still pending."""
+    kinds = list(numbered(calls))
+    writes = [
+        at
+        for at, ((name, about), _) in enumerate(kinds)
+        if name == "pwrite64" and about.endswith("cnm.db-wal")
+    ]
+    asked = [
+        at
+        for at, (kind, _) in enumerate(kinds)
+        if kind == ("sendto", "AF_NETLINK") and at < writes[-1]
+    ]
+    kind, nth = kinds[next(at for at in writes if at > asked[-1])]
+    return Fault(*kind, nth)
+
+
+def numbered(calls):
+    """Each call, and which one of its kind it is."""
+    seen = Counter()
+    for kind in calls:
+        seen[kind] += 1
+        yield kind, seen[kind]
 
 
 @attrs.define
@@ -50,12 +96,14 @@ class Trial:
 
     Attributes:
         outcome: what the process reported; empty if it was killed.
-        calls: of the process that was watched, in order: what they were, in words.
+        calls: of the process that was watched, in order: name, and `plain` what about.
+        seen: how many calls there were of the kind of the fault.
         hit: the call that the fault was at; empty if it never came.
     """
 
     outcome: dict = attrs.field(factory=dict)
     calls: list = attrs.field(factory=list)
+    seen: int = 0
     hit: str = ""
 
     @property
@@ -109,7 +157,6 @@ class _Attempt:
         self._others, self._describe, self._work = others, describe, work
         self._armed = threading.Event()
         self._processes = {}
-        self._count = 0
         self._last = ()
         self._pid = 0
         self._served = {}
@@ -197,11 +244,13 @@ class _Attempt:
         self._last = call
         if again:
             return 0
-        self._count += 1
         fault, trial = self._fault, self.trial
         if self._describe:
-            trial.calls.append((call.name, call.object()))
-        if not fault.at or trial.hit or self._count < fault.at or call.name != fault.name:
+            trial.calls.append((call.name, plain(call.object())))
+        if trial.hit or call.name != fault.name or plain(call.object()) != fault.about:
+            return 0
+        trial.seen += 1
+        if trial.seen < fault.nth:
             return 0
         trial.hit = str(call)
         if fault.error:

@@ -32,6 +32,7 @@ __all__ = [
     "call",
     "differences",
     "inside",
+    "settings",
     "until",
     "within",
 ]
@@ -70,6 +71,17 @@ def within(path, work):
     if error is not None:
         raise error
     return result
+
+
+def settings():
+    """Every setting of an interface that decides where its packets may go, in this namespace."""
+    names = ("forwarding", "force_forwarding", "accept_ra", "route_localnet", "disable_ipv6")
+    found = {"ip_forward": Path("/proc/sys/net/ipv4/ip_forward").read_text()}
+    for directory in Path("/proc/sys/net").glob("ipv[46]/conf/*"):
+        for name in names:
+            with contextlib.suppress(OSError):
+                found[f"{directory}/{name}"] = (directory / name).read_text()
+    return found
 
 
 class Place:
@@ -150,17 +162,7 @@ class Place:
 
     def settings(self):
         """Every setting of an interface that decides where its packets may go."""
-        names = ("forwarding", "force_forwarding", "accept_ra", "route_localnet", "disable_ipv6")
-
-        def read():
-            found = {"ip_forward": Path("/proc/sys/net/ipv4/ip_forward").read_text()}
-            for directory in Path("/proc/sys/net").glob("ipv[46]/conf/*"):
-                for name in names:
-                    with contextlib.suppress(OSError):
-                        found[f"{directory}/{name}"] = (directory / name).read_text()
-            return found
-
-        return self.do(read)
+        return self.do(settings)
 
     def bound(self):
         """Protocol and local address, in the kernel's digits, of bound sockets."""
