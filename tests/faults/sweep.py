@@ -24,7 +24,8 @@ WORST = 5
 """After so many failures of one operation the rest of its points can wait."""
 TRIES = 3
 THOROUGH = 10
-"""One of so many refusals is repeated and undone, though all looks as it did before."""
+"""Of so many attempts, one is looked at twice over: a refusal is repeated and undone, though all
+looks as it did before, and checked again in the end."""
 UNHIT = 0.05
 """The part of the points that may not be come to: some calls are made only at times."""
 
@@ -125,11 +126,12 @@ class Interrupted:
         if self._mounted:
             # As the next cnmfs does, when it finds what a killed one has left.
             mounting.replace_dead(self._mounted)
+        thorough = self._count % THOROUGH == 0
         self._count += 1
-        if self._refused(trial) and self._count % THOROUGH and self._look() == before:
+        if self._refused(trial) and not thorough and self._look() == before:
             self._ready = before
             return trial, []
-        return trial, list(self._wrong(trial, before))
+        return trial, list(self._wrong(trial, before, thorough))
 
     def _prepare(self):
         """Make what is taken away each time; how all looks then."""
@@ -146,7 +148,7 @@ class Interrupted:
         """Whether it was told that nothing has happened, and a look can say so."""
         return "error" in trial.outcome and not self.operation.fresh
 
-    def _wrong(self, trial, before):
+    def _wrong(self, trial, before, thorough):
         if "crash" in trial.outcome:
             yield trial.outcome["crash"]
         ground, operation = self._ground, self.operation
@@ -172,7 +174,9 @@ class Interrupted:
                     yield "it could not be repeated"
                 yield from (f"check, once it was repeated: {words}" for words in cnm.check())
             operation.undo(cnm)
-            yield from (f"check, once it was undone: {words}" for words in cnm.check())
+            if thorough:
+                # Otherwise: what looks as it did when nothing was found is as it was.
+                yield from (f"check, once it was undone: {words}" for words in cnm.check())
         yield from sight.settled(self._bare, self._look)
 
 

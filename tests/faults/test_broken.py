@@ -20,7 +20,10 @@ def fails(zygote, tmp_path):
     def found():
         counted = []
         try:
-            sweep(NAME, zygote, tmp_path, lambda calls: [late(calls)], lambda *_, **row: counted.append(row), "")
+            sweep(
+                NAME, zygote, tmp_path, lambda calls: [late(calls)],
+                lambda *_, **row: counted.append(row), "",
+            )  # fmt: skip
         except AssertionError:
             return True
         assert counted[0]["tried"] or counted[0]["failures"]

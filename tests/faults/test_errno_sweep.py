@@ -9,7 +9,7 @@ import pytest
 from sweep import sweep
 from trials import Fault, numbered
 
-MOST = 16
+MOST, MOST_OF_OTHERS = 16, 8
 """Points of an operation that are tried, unless all are."""
 
 KERNEL = tuple(
@@ -22,12 +22,12 @@ PROCESS = (errno.EAGAIN, errno.ENOMEM)
 
 def refusals(calls):
     """Each error that a call may return; on one that receives, what was asked for was done."""
-    return [
-        Fault(*kind, nth, code) for kind, nth in numbered(calls) for code in errors(*kind)
-    ]
+    return [Fault(*kind, nth, code) for kind, nth in numbered(calls) for code in errors(*kind)]
 
 
 def errors(name, what):
+    if what == "/dev/fuse":
+        return ()  # libfuse's own talk with the kernel, which refuses none of it
     match name:
         case "clone3" | "clone" | "vfork" | "fork":
             return PROCESS
@@ -39,9 +39,33 @@ def errors(name, what):
             return KERNEL
 
 
+@pytest.fixture
+def refused(zygote, tmp_path, tally, exhaustive):
+    """Sweeps an operation, and asserts that nothing is ever left."""
+
+    def check(name, kind, most=MOST, **how):
+        most = 0 if exhaustive else most
+        failures = sweep(name, zygote, tmp_path, refusals, tally, kind, most=most, **how)
+        assert not failures, "\n".join(failures)
+
+    return check
+
+
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", operations.TABLE)
-def test_refused(name, zygote, tmp_path, tally, exhaustive):
-    most = 0 if exhaustive else MOST
-    failures = sweep(name, zygote, tmp_path, refusals, tally, "refused in an operation", most=most)
-    assert not failures, "\n".join(failures)
+def test_refused(name, refused):
+    refused(name, "refused in an operation")
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", operations.AGENT)
+def test_the_agent_is_refused(name, refused):
+    """While it is started, and while it serves: the caller gets what it wants, or an error."""
+    refused(name, "agent refused in an operation", MOST_OF_OTHERS, others=True)
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", operations.FILES)
+def test_cnmfs_is_refused(name, refused):
+    """While it serves a system call of somebody else, which gets an error of its own."""
+    refused(name, "cnmfs refused in a call on its tree", MOST_OF_OTHERS)

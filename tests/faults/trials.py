@@ -142,7 +142,12 @@ class Zygote:
                 end then.
         """
         ours, theirs = socket.socketpair()
-        order = {"operation": operation, "directory": str(directory), "host": host}
+        order = {
+            "operation": operation,
+            "directory": str(directory),
+            "host": host,
+            "others": others,
+        }
         with ours:
             with theirs:
                 socket.send_fds(self._orders, [json.dumps(order).encode()], [theirs.fileno()])
@@ -165,17 +170,15 @@ class _Attempt:
     def run(self):
         self._report.settimeout(PATIENCE)
         lines = self._report.makefile("rb")
-        first = json.loads(lines.readline())
-        self._pid = first["pid"]
-        listener = gate.take(self._pid, first["listener"])
+        self._pid = json.loads(lines.readline())["pid"]
         end = os.pidfd_open(self._pid)
-        # Whom the process starts is behind the gate too, perhaps for long.
-        threading.Thread(target=self._watch, args=[listener], daemon=True, name="gate").start()
         try:
             self._go_on()
             for line in lines:
                 words = json.loads(line)
-                if "armed" in words:
+                if "listener" in words:
+                    self._take(words["listener"])
+                elif "armed" in words:
                     self._armed.set()
                     if self._work:
                         self._go_on()
@@ -194,6 +197,13 @@ class _Attempt:
         if self._work and "crash" not in self.trial.outcome:
             self.trial.outcome = self._served
         return self.trial
+
+    def _take(self, number):
+        """Stand at its gate, as long as there is anybody behind it."""
+        listener = gate.take(self._pid, number)
+        gate.hasten(listener)
+        # Whom the process starts is behind it too, perhaps for long.
+        threading.Thread(target=self._watch, args=[listener], daemon=True, name="gate").start()
 
     def _serve(self):
         """Do what the process serves; what becomes of it counts as its outcome."""

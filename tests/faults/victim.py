@@ -44,17 +44,24 @@ def main():
         os.close(report)
 
 
-def live(report, operation, directory, host):
+def live(report, operation, directory, host, others):
     """Do an operation; what becomes of it is reported, unless this process is killed."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    listener = gate.close(report)
-    tell(report, pid=os.getpid(), listener=listener)
-    os.close(listener)
+    tell(report, pid=os.getpid())
     outcome = {}
 
+    def ask():
+        listener = gate.close(report)
+        tell(report, listener=listener)
+        os.close(listener)
+
     def armed():
+        if not others:
+            ask()
         tell(report, armed=True)
 
+    if others:
+        ask()  # whom this one starts before it begins is concerned
     try:
         operations.ALL[operation].attempt(directory, host, armed)
     except pycnm.CNMError as error:
