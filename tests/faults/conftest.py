@@ -33,6 +33,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--all", action="store_true", help="every point of every sweep, which takes long"
     )
+    parser.addoption(
+        "--each", action="store_true", help="every call of every sweep, with one error each in turn"
+    )
 
 
 @pytest.fixture
@@ -47,6 +50,12 @@ def zygote():
 def exhaustive(request):
     """Whether nothing is to be left out, however long it takes."""
     return request.config.getoption("--all")
+
+
+@pytest.fixture
+def each(request):
+    """Whether no call is to be left out, though of the errors it may return all but one are."""
+    return request.config.getoption("--each")
 
 
 @pytest.fixture

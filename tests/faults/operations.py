@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -358,6 +359,15 @@ AGENT = {
 }
 
 
+def write(file, words):
+    """What a shell does: one write, and no other one when that has failed."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_TRUNC)
+    try:
+        os.write(descriptor, words)
+    finally:
+        os.close(descriptor)
+
+
 def link(mnt):
     (mnt / "networks/n/endpoints/c").symlink_to("../../../sandboxes/c")
 
@@ -387,7 +397,7 @@ FILES = {
         happened=lambda cnm: cnm.network("n").options == MTU,
         undo=lambda cnm: cnm.network("n").configure(options=dict.fromkeys(MTU)),
         base=c_connected,
-        work=lambda mnt: (mnt / "networks/n/mtu").write_text("1400\n"),
+        work=lambda mnt: write(mnt / "networks/n/mtu", b"1400\n"),
     ),
     "mkdir sandboxes/c": FileOperation(
         do=lambda cnm: cnm.create_sandbox("c"),
@@ -427,7 +437,7 @@ FILES = {
         happened=lambda cnm: ports(cnm) > 0,
         undo=lambda cnm: endpoint(cnm).unpublish("8080:80"),
         base=c_connected,
-        work=lambda mnt: (mnt / "sandboxes/c/endpoints/n/publish").write_text("8080:80\n"),
+        work=lambda mnt: write(mnt / "sandboxes/c/endpoints/n/publish", b"8080:80\n"),
     ),
 }
 ALL = TABLE | AGENT | FILES

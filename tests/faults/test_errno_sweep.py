@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import zlib
 
 import operations
 import pytest
@@ -25,6 +26,17 @@ def refusals(calls):
     return [Fault(*kind, nth, code) for kind, nth in numbered(calls) for code in errors(*kind)]
 
 
+def in_turn(calls):
+    """Each call with one error, and each kind of call with all of them, if there are so many."""
+    chosen = []
+    for kind, nth in numbered(calls):
+        if codes := errors(*kind):
+            chosen.append(
+                Fault(*kind, nth, codes[(nth + zlib.crc32(repr(kind).encode())) % len(codes)])
+            )
+    return chosen
+
+
 def errors(name, what):
     if what == "/dev/fuse":
         return ()  # libfuse's own talk with the kernel, which refuses none of it
@@ -40,12 +52,13 @@ def errors(name, what):
 
 
 @pytest.fixture
-def refused(zygote, tmp_path, tally, exhaustive):
+def refused(zygote, tmp_path, tally, exhaustive, each):
     """Sweeps an operation, and asserts that nothing is ever left."""
 
     def check(name, kind, most=MOST, **how):
-        most = 0 if exhaustive else most
-        failures = sweep(name, zygote, tmp_path, refusals, tally, kind, most=most, **how)
+        faults = in_turn if each else refusals
+        most = 0 if exhaustive or each else most
+        failures = sweep(name, zygote, tmp_path, faults, tally, kind, most=most, **how)
         assert not failures, "\n".join(failures)
 
     return check

@@ -12,11 +12,11 @@ MOST, MOST_OF_A_TREE = 16, 8
 
 
 @pytest.fixture
-def killed(zygote, tmp_path, tally, exhaustive):
+def killed(zygote, tmp_path, tally, exhaustive, each):
     """Sweeps an operation, and asserts that nothing is ever left."""
 
     def check(name, kind, most=MOST, **how):
-        most = 0 if exhaustive else most
+        most = 0 if exhaustive or each else most
         failures = sweep(name, zygote, tmp_path, deaths, tally, kind, most=most, **how)
         assert not failures, "\n".join(failures)
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -189,6 +190,9 @@ class _Attempt:
                     self.trial.outcome = words
                 self._go_on()
             _await_end(end)
+        except TimeoutError as error:
+            error.add_note(_stuck(self._pid))
+            raise
         finally:
             self._armed.clear()
             with contextlib.suppress(ProcessLookupError):
@@ -267,6 +271,19 @@ class _Attempt:
             return fault.error
         os.kill(process, signal.SIGKILL)
         return None
+
+
+def _stuck(process):
+    """Where the threads of a process are, in the kernel; in Python, its stderr says it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGUSR1)
+        time.sleep(1)
+    found = []
+    for task in Path(f"/proc/{process}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            words = [(task / name).read_text().strip() for name in ("comm", "wchan", "syscall")]
+            found.append(f"thread {task.name}: {' '.join(words)}")
+    return "\n".join(found)
 
 
 def _await_end(process):

@@ -6,6 +6,7 @@ that child.  Everything is imported once, so a child is there within a milliseco
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import json
 import os
@@ -47,6 +48,7 @@ def main():
 def live(report, operation, directory, host, others):
     """Do an operation; what becomes of it is reported, unless this process is killed."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     tell(report, pid=os.getpid())
     outcome = {}
 

@@ -35,10 +35,10 @@ class _Addresses:
         session.queue(fact.ns, ROUTE, Queued(fact, message, settle=settle))
 
     def remove(self, session: LinuxSession, fact: plan.Address) -> None:
-        with contextlib.suppress(LookupError, KernelError):
-            number = index(session, fact, fact.ns, fact.link)
-            if self._origin(session, fact, number) == rtnl.ORIGIN:
-                message = rtnl.delete_address(number, fact.address)
+        with contextlib.suppress(LookupError):
+            link = state(session, fact.ns, fact.link)
+            if link is not None and self._origin(session, fact, link.ifindex) == rtnl.ORIGIN:
+                message = rtnl.delete_address(link.ifindex, fact.address)
                 session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Address) -> str | None:
@@ -130,15 +130,16 @@ class _Routes:
         session.queue(fact.ns, ROUTE, Queued(fact, message, settle=settle))
 
     def remove(self, session: LinuxSession, fact: plan.Route) -> None:
-        with contextlib.suppress(LookupError, KernelError):
-            number = index(session, fact, fact.ns, fact.link)
-            message = rtnl.route(
-                rtnl.RTM_DELROUTE, fact.destination, fact.gateway, number, fact.table
-            )
-            session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
+        with contextlib.suppress(LookupError):
+            link = state(session, fact.ns, fact.link)
+            if link is not None:
+                message = rtnl.route(
+                    rtnl.RTM_DELROUTE, fact.destination, fact.gateway, link.ifindex, fact.table
+                )
+                session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Route) -> str | None:
-        with contextlib.suppress(LookupError, KernelError):
+        with contextlib.suppress(LookupError):
             if self._present(session, fact):
                 return None
         via = f" via {fact.gateway}" if fact.gateway else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,12 +36,10 @@ def index(session: LinuxSession, fact: Operation, ns: str, name: str) -> int:
     Raises:
         KernelError: ENODEV, it isn't there.
     """
-    session.flush()
-    session.enter(ns)
-    try:
-        return socket.if_nametoindex(name)
-    except OSError as error:
-        raise refusal(fact, errno.ENODEV, f"there is no interface {name}") from error
+    found = state(session, ns, name)
+    if found is None:
+        raise refusal(fact, errno.ENODEV, f"there is no interface {name}")
+    return found.ifindex
 
 
 def _ours(found: rtnl.LinkState, alias: str, group: int) -> bool:
