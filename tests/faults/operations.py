@@ -63,6 +63,14 @@ class Operation:
                 armed()
             self.do(cnm)
 
+    def judged(self, trial, happened):
+        """What it told of itself, and isn't so; in lines."""
+        if trial.done and happened is False:
+            yield "it ended well, and hasn't happened"
+        # What is put back is put back, though the rest can't be.
+        if "error" in trial.outcome and happened and not self.drifts:
+            yield "it failed, and has happened"
+
 
 @attrs.frozen
 class FileOperation(Operation):
@@ -77,6 +85,52 @@ class FileOperation(Operation):
     def attempt(self, directory, host, armed):
         place = mountpoint(directory)
         mounting.serve(place, Options(state_dir=directory, host=host, watch=False), armed)
+
+
+@attrs.frozen
+class Opening(Operation):
+    """Something was cut short before, and whoever opens next puts it right: that one is swept."""
+
+    def attempt(self, directory, host, armed):
+        armed()
+        with pycnm.Controller(directory, host=host) as cnm:
+            cnm.check()
+            if cnm.troubles:
+                raise pycnm.errors.CleanupError("; ".join(cnm.troubles), [])
+
+
+@attrs.frozen
+class Recovery(Opening):
+    """A process died over an operation, when the kernel had all and the record was pending.
+
+    Attributes:
+        of: its name; `do`, `happened` and so on are its own.
+    """
+
+    of: str = ""
+
+    def judged(self, *_):
+        """Nothing: it tells nothing of what another one did."""
+        return ()
+
+    @classmethod
+    def after(cls, name):
+        inner = TABLE[name]
+        return cls(
+            do=inner.do, happened=inner.happened, undo=inner.undo, setup=inner.setup,
+            base=inner.base, opens=True, of=name,
+        )  # fmt: skip
+
+
+@attrs.frozen
+class Reboot(Opening):
+    """The host comes up anew, and its kernel knows nothing; `setup` is what ran before."""
+
+    def judged(self, trial, happened):
+        if trial.done and not happened:
+            yield "it ended well, and not all is there"
+        if not trial.outcome and not happened:
+            yield "who came after one that was killed hasn't made all of it"
 
 
 def mountpoint(directory):
@@ -332,6 +386,42 @@ TABLE = {
     ),
 }
 
+RECOVERY = {
+    f"after a death in: {name}": Recovery.after(name)
+    for name in (
+        "create network, the first",
+        "configure network: subnet",
+        "configure network: MTU",
+        "delete network",
+        "delete network by force",
+        "create sandbox",
+        "delete sandbox",
+        "connect, with ports",
+        "connect, with another gateway",
+        "disconnect",
+        "configure endpoint",
+        "publish",
+        "unpublish",
+    )
+}
+
+REBOOT = {
+    "after a reboot": Reboot(
+        do=lambda cnm: cnm.reconcile(),
+        happened=lambda cnm: cnm.check() == [],
+        setup=lambda cnm: [box.start() for box in cnm.sandboxes()],
+        base=lambda cnm: [
+            pair(cnm),
+            connect_with_ports(cnm),
+            cnm.network("bridge").connect("c"),
+            cnm.create_network("inner", internal=True),
+            used(cnm),
+        ],
+        opens=True,
+        drifts=True,
+    ),
+}
+
 AGENT = {
     "agent: started, holds ports": Operation(
         do=lambda cnm: endpoint(cnm).publish(*PORTS),
@@ -440,4 +530,4 @@ FILES = {
         work=lambda mnt: write(mnt / "sandboxes/c/endpoints/n/publish", b"8080:80\n"),
     ),
 }
-ALL = TABLE | AGENT | FILES
+ALL = TABLE | RECOVERY | REBOOT | AGENT | FILES

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shutil
+import signal
 import subprocess
 import zlib
 from collections import Counter
@@ -13,9 +15,9 @@ from pathlib import Path
 import attrs
 import operations
 import sight
-from surroundings import dismiss_agents
-from topology import RUN_NETNS, Machine
-from trials import Fault
+from surroundings import agents, dismiss_agents
+from topology import RUN_NETNS, Machine, until
+from trials import Fault, late
 
 import pycnm
 from cnmfs import mounting
@@ -35,11 +37,37 @@ class Ground:
 
     def __init__(self, directory):
         self.directory = directory
-        self.host, self.outside = Machine(operations.HOST), Machine("outside")
-        self.machines = (self.host, self.outside, Machine(operations.FOREIGN))
+        self.outside, self.foreign = Machine("outside"), Machine(operations.FOREIGN)
+        self._arise()
+
+    def _arise(self):
+        self.host = Machine(operations.HOST)
         self.host.wire(
             self.outside, ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.66/24", "2001:db8::66/64"]
         )
+        # The same hardware in each of its lives.
+        self.host.batch("link set eth0 address 02:00:00:00:00:01")
+
+    @property
+    def machines(self):
+        return (self.host, self.outside, self.foreign)
+
+    def reboot(self):
+        """Pull the plug of the host, and have it come up: all but the state directory is gone."""
+        for agent in agents(self.directory):
+            os.kill(agent, signal.SIGKILL)
+        until(lambda: not agents(self.directory))
+        self._unpin()
+        self.outside.batch("link del eth0")
+        # It is kept until the next one is there, or that might get its number.
+        life = os.open(self.host.key, os.O_RDONLY)
+        self.host.remove()
+        self._arise()
+        os.close(life)
+
+    def _unpin(self):
+        for path in set(RUN_NETNS.iterdir()) - {Path(each.key) for each in self.machines}:
+            subprocess.run(["ip", "netns", "del", path.name], check=True)
 
     def open(self):
         return pycnm.Controller(self.directory, host=self.host.name)
@@ -58,8 +86,7 @@ class Ground:
     def close(self):
         """End it, whatever state it is in."""
         dismiss_agents(self.directory, holding=True)
-        for path in set(RUN_NETNS.iterdir()) - {Path(each.key) for each in self.machines}:
-            subprocess.run(["ip", "netns", "del", path.name], check=True)
+        self._unpin()
         for machine in self.machines:
             machine.remove()
 
@@ -85,19 +112,24 @@ class Interrupted:
         self._ready = None
         self.name, self.operation = name, operations.ALL[name]
         self._zygote, self._ground, self._others = zygote, ground, others
-        self._mounted = self._work = None
+        self._mounted = self._work = self._death = None
         if isinstance(self.operation, operations.FileOperation):
             self._mounted = operations.mountpoint(ground.directory)
             self._mounted.mkdir(exist_ok=True)
             self._work = functools.partial(self.operation.work, self._mounted)
         with ground.open() as cnm:
             self.operation.base(cnm)
+        if isinstance(self.operation, operations.Reboot):
+            ground.reboot()
+            ground.open().close()
         self._bare = self._look()
 
     def _look(self):
         seen = self._ground.look()
         if self.operation.fresh:
             del seen["record"]  # the predefined networks get new ids
+        elif isinstance(self.operation, operations.Reboot):
+            del seen["record"]["meta"]  # which life it is
         return seen
 
     def plan(self):
@@ -141,8 +173,25 @@ class Interrupted:
         elif operation.setup is not operations.NOTHING:
             with ground.open() as cnm:
                 operation.setup(cnm)
-            return self._look()
-        return self._bare
+        if isinstance(operation, operations.Reboot):
+            ground.reboot()
+            return None
+        before = self._bare if operation.setup is operations.NOTHING else self._look()
+        if isinstance(operation, operations.Recovery):
+            self._die(operation.of)
+        return before
+
+    def _die(self, name):
+        """Have a process die over an operation, and leave it pending."""
+        ground, operation = self._ground, self.operation
+        if self._death is None:
+            trial = self._zygote.attempt(name, ground.directory, ground.host.name, describe=True)
+            self._death = late(trial.calls)
+            with ground.open() as cnm:
+                operation.undo(cnm)
+                operation.setup(cnm)
+        self._zygote.attempt(name, ground.directory, ground.host.name, self._death)
+        assert pending(ground), "nothing is left to recover from"
 
     def _refused(self, trial):
         """Whether it was told that nothing has happened, and a look can say so."""
@@ -161,11 +210,7 @@ class Interrupted:
             happened = operation.happened(cnm)
             if happened or not operation.drifts:
                 yield from (f"check: {words}" for words in cnm.check())
-            if trial.done and happened is False:
-                yield "it ended well, and hasn't happened"
-            # What is put back is put back, though the rest can't be.
-            if "error" in trial.outcome and happened and not operation.drifts:
-                yield "it failed, and has happened"
+            yield from operation.judged(trial, happened)
             if not happened:
                 if not operation.drifts:
                     yield from sight.settled(before, self._look)

@@ -82,3 +82,10 @@ def test_the_agent_is_refused(name, refused):
 def test_cnmfs_is_refused(name, refused):
     """While it serves a system call of somebody else, which gets an error of its own."""
     refused(name, "cnmfs refused in a call on its tree", MOST_OF_OTHERS)
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", operations.RECOVERY | operations.REBOOT)
+def test_who_recovers_is_refused(name, refused):
+    """One died before, or the whole host did; what can't be put right is told, and is later."""
+    refused(name, "refused in a recovery", MOST_OF_OTHERS)

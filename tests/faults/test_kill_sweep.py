@@ -41,3 +41,10 @@ def test_the_agent_is_killed(name, killed):
 def test_cnmfs_is_killed(name, killed):
     """While it serves a system call of somebody else."""
     killed(name, "cnmfs killed in a call on its tree", MOST_OF_A_TREE)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", operations.RECOVERY | operations.REBOOT)
+def test_who_recovers_is_killed(name, killed):
+    """One died before, or the whole host did; who puts that right dies too, and the next does."""
+    killed(name, "killed in a recovery", MOST_OF_A_TREE)
