@@ -83,6 +83,8 @@ def connect(cnm, dice):
         wishes["publish"] = [port(dice)]
     if dice.random() < 0.2 and network != "bridge":
         wishes["ip"] = f"10.44.{NETWORKS.index(network)}.{dice.randint(2, 9)}"
+    if dice.random() < 0.3:
+        wishes["mac"] = f"02:00:00:00:00:0{dice.randint(1, 2)}"
     cnm.network(network).connect(dice.choice(BOXES), **wishes)
 
 

@@ -1,12 +1,18 @@
-"""The kill sweep fails when the code is broken, so it looks at what it says it looks at."""
+"""The sweeps, and many at once, fail when the code is broken: they look at what they say."""
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sweep import sweep
+from test_many_at_once import nothing_twice
 from trials import late
 
 from pycnm.engine.engine import Engine
+from pycnm.errors import AddressInUseError
 from pycnm.kernel import links, session
 from pycnm.plan import links as plan
 
@@ -53,3 +59,25 @@ def test_what_a_death_left_is_forgotten_and_not_undone(fails, monkeypatch):
 
     monkeypatch.setattr(Engine, "_take_back", take_back)
     assert fails()
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["all of them", "one less"])
+def test_what_must_be_unique_is_so_by_constraint(cnm, host, tmp_path, broken):
+    network = cnm.create_network("n", subnet="10.9.0.0/24")
+    boxes = [cnm.create_sandbox(f"box{number}") for number in range(8)]
+    if broken:
+        with contextlib.closing(sqlite3.connect(tmp_path / "state/cnm.db")) as database:
+            database.execute("DROP INDEX endpoint_mac")
+
+    def connect(box):
+        with contextlib.suppress(AddressInUseError):
+            network.connect(box, mac="02:00:00:00:00:01")
+
+    with ThreadPoolExecutor(len(boxes)) as pool:
+        list(pool.map(connect, boxes))
+    if broken:
+        with pytest.raises(AssertionError):
+            nothing_twice(cnm, host)
+    else:
+        nothing_twice(cnm, host)
+        assert len(network.endpoints) == 1

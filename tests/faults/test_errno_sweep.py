@@ -89,3 +89,19 @@ def test_cnmfs_is_refused(name, refused):
 def test_who_recovers_is_refused(name, refused):
     """One died before, or the whole host did; what can't be put right is told, and is later."""
     refused(name, "refused in a recovery", MOST_OF_OTHERS)
+
+
+@pytest.mark.timeout(600)
+def test_no_request_that_is_refused_is_passed_over(zygote, tmp_path, tally):
+    """An address whose deletion was refused stayed, and the network was told to be changed."""
+
+    def asked(calls):
+        return [
+            Fault(*kind, nth, errno.ENOBUFS)
+            for kind, nth in numbered(calls)
+            if kind == ("sendto", "AF_NETLINK")
+        ]
+
+    name = "configure network: subnet"
+    failures = sweep(name, zygote, tmp_path, asked, tally, "refused requests to the kernel")
+    assert not failures, "\n".join(failures)
