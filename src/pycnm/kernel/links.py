@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from pycnm.errors import KernelError
 from pycnm.kernel import netns, rtnl
-from pycnm.kernel.session import GONE, REALISATIONS, Doomed, LinuxSession, Queued, refusal
+from pycnm.kernel.session import GONE, MANY, REALISATIONS, Doomed, LinuxSession, Queued, refusal
 from pycnm.plan import links as plan
+from pycnm.plan.operation import HOST
 
 if TYPE_CHECKING:
     from pycnm.plan.operation import Operation
 
 ROUTE = "route"
 _PATIENCE, _PAUSE = 0.2, 0.001
+_SOME = 16
 DOOMED_GROUP = 0x636E6D00
 """The link group of links on their way out ("cnm" and a zero)."""
 
@@ -27,7 +29,21 @@ DOOMED_GROUP = 0x636E6D00
 def state(session: LinuxSession, ns: str, name: str) -> rtnl.LinkState | None:
     """What the kernel says of a link, after sending what is queued; None if it isn't there."""
     session.flush()
+    # To be told of one link takes a lock that all namespaces share; to be told of all, once.
+    if session.expects_many(plan.Veth, MANY if ns == HOST else _SOME):
+        there = session.once(("links", ns), lambda: _all(session, ns))
+        if there is not None:
+            return there.get(name)
     return session.once(("link", ns, name), lambda: _look(session, ns, name))
+
+
+def _all(session: LinuxSession, ns: str) -> dict[str, rtnl.LinkState] | None:
+    """All links of a namespace, by name; None if they come and go all the time."""
+    try:
+        found = session.socket(ns).dump(rtnl.get_links())
+    except InterruptedError:
+        return None
+    return {link.name: link for link in map(rtnl.link_state, found)}
 
 
 def index(session: LinuxSession, fact: Operation, ns: str, name: str) -> int:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL})
 """How the kernel says that what is to be removed isn't there."""
 _OPEN = 32
-_MANY = 128
+MANY = 128
 
 T = TypeVar("T")
 
@@ -123,9 +123,9 @@ class LinuxSession:
         answer: T = self._seen[key]
         return answer
 
-    def expects_many(self, kind: type[Operation]) -> bool:
+    def expects_many(self, kind: type[Operation], least: int = MANY) -> bool:
         """Whether so many of a kind are looked at that it is best to ask for all there are."""
-        return self._seen is not None and self._expected[kind] > _MANY
+        return self._seen is not None and self._expected[kind] >= least
 
     def queue(self, ns: str, channel: str, item: Queued) -> None:
         """Add a message to the datagram for `channel` ("route" or "nft") of `ns`."""
