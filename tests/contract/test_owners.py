@@ -7,7 +7,7 @@ import errno
 import attrs
 import pytest
 
-from pycnm.errors import KernelError
+from pycnm.errors import KernelError, NotFoundError
 from pycnm.plan.links import Address, Directory, Link, Namespace, Route, Rule, Up, Veth
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
@@ -242,3 +242,12 @@ def test_files_of_others_stay(world, tmp_path):
     with pytest.raises(KernelError):
         world.kernel.run((), [theirs, REFUSED])
     assert world.kernel.check([theirs]) == []
+
+
+def test_interfaces_of_whoever(world):
+    """What names are taken in a namespace that others share with us."""
+    world.kernel.run((), [Namespace(BOX)])
+    world.others_do(Link(BOX, "mine0", "bridge"))
+    assert sorted(world.kernel.interfaces(BOX)) == ["lo", "mine0"]
+    with pytest.raises(NotFoundError):
+        world.kernel.interfaces("/run/netns/nowhere")

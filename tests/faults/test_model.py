@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
 import tempfile
 from ipaddress import ip_network
@@ -12,13 +13,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from topology import Place, differences, until
+from topology import Machine, Place, differences, until
 
 import pycnm
 from pycnm.kernel.linux import LinuxKernel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
 
+import comparing
 import stage
 from playing import Playing
 
@@ -54,12 +56,27 @@ class OnLinux(Playing):
     def picture(self):
         return self.machine_.picture()
 
+    def make_namespace(self, name):
+        there = Machine(name)
+        there.batch(
+            f"link add {comparing.OWN_LINK} type bridge",
+            f"address add {comparing.OWN_ADDRESS} dev {comparing.OWN_LINK}",
+            f"link set {comparing.OWN_LINK} up",
+        )
+        self.world.others[name] = there.key
+
+    def remove_namespace(self, name):
+        del self.world.others[name]
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
     def as_before(self):
         # What is left to the kernel goes some milliseconds later.
         until(lambda: self.picture() == self.before)
         assert list(differences(self.picture(), self.before)) == []
 
     def clean(self):
+        for name in list(self.world.others):
+            self.remove_namespace(name)
         for program in self.programs:
             program.close()
         LinuxKernel.close(self.inner)
@@ -82,7 +99,7 @@ def expected(world, names):
                 for version, gateway in network.gateways.items()
             })  # fmt: skip
     for box in world.sandboxes.values():
-        if box.kind == "own":
+        if box.kind != "host":
             found[box.name] = {"routes": []}
             for version in (4, 6):
                 first = next((end for end in box.order if end.offers(version)), None)
@@ -116,18 +133,30 @@ def seen(host, names, world):
         if name not in {"lo", "eth0"}:
             found["host"][name] = (link.get("master", ""), addresses(link))
     for box in world.sandboxes.values():
-        if box.kind != "own":
-            continue
-        place = Place(names.keys[box.name])
-        found[box.name] = {"routes": [
-            (route["gateway"], route["dev"])
-            for version in ("-4", "-6")
-            for route in place.ip(version, "route", "show", "default")
-        ]}  # fmt: skip
-        for link in place.ip("address"):
-            if link["ifname"] != "lo":
-                found[box.name][link["ifname"]] = (link["address"], addresses(link))
+        if box.kind != "host":
+            found[box.name] = seen_inside(names.keys[box.name])
+            if box.kind == "adopted":
+                # What its owner has in it is there.
+                assert found[box.name].pop(comparing.OWN_LINK)[1] == {comparing.OWN_ADDRESS}
+    for name, key in world.others.items():
+        if world.adopter(name) is None:
+            left = seen_inside(key)
+            assert (left["routes"], left.keys()) == ([], {"routes", comparing.OWN_LINK})
     add_rules(found, json.loads(host.run("nft", "-j", "list", "ruleset"))["nftables"])
+    return found
+
+
+def seen_inside(key):
+    """Default routes and links in a namespace."""
+    place = Place(key)
+    found = {"routes": [
+        (route["gateway"], route["dev"])
+        for version in ("-4", "-6")
+        for route in place.ip(version, "route", "show", "default")
+    ]}  # fmt: skip
+    for link in place.ip("address"):
+        if link["ifname"] != "lo":
+            found[link["ifname"]] = (link["address"], addresses(link))
     return found
 
 

@@ -12,6 +12,8 @@ import pycnm
 from cnmfs.assembly import assemble
 
 MAIN = 254
+# What namespaces of others have in them.
+OWN_LINK, OWN_ADDRESS = "mine0", "198.51.100.1/24"
 DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 
 
@@ -147,8 +149,16 @@ def held(world: World, names: Names) -> Iterator[str]:
             yield f'element inet cnm opened{version} {{ "eth0" }}'
     for network in realised:
         yield from _bridge(network, names)
+    for path in world.others.values():
+        # Whatever was done with it, this is left alone.
+        yield from (
+            f"{path} namespace",
+            f"{path} link lo hardware up",
+            f"{path} link {OWN_LINK} bridge up",
+            f"{path} address {OWN_ADDRESS} dev {OWN_LINK}",
+        )
     for box in world.sandboxes.values():
-        yield from _inside(box, world, names)
+        yield from _inside(box, names)
     for end in world.endpoints():
         yield from _attached(end, names)
     for binding in world.held():
@@ -177,12 +187,13 @@ def _bridge(network: Network, names: Names) -> Iterator[str]:
     yield f'element inet cnm homes {{ "{bridge}" }}'
 
 
-def _inside(box: Sandbox, world: World, names: Names) -> Iterator[str]:
+def _inside(box: Sandbox, names: Names) -> Iterator[str]:
     if box.kind == "host":
         return
     ns = names.keys[box.name]
-    yield f"{ns} namespace"
-    yield f"{ns} link lo hardware up"
+    if box.kind == "own":
+        yield f"{ns} namespace"
+        yield f"{ns} link lo hardware up"
     for version in (4, 6):
         first = True
         for end in box.order:

@@ -63,10 +63,10 @@ class Endpoints(Objects):
     """The rules for endpoints."""
 
     def fill(self) -> None:
-        for nth, priority in ((0, 0), (1, 1)):
+        for nth, whose, priority in ((0, 0, 0), (1, 0, 1), (0, 2, 0)):
             self.connected(
-                nth=10 * nth + 1, whose=1, name=None, ip=None, ip6=None, mac=None, aliases=(),
-                publish=(), interface=None, priority=priority, moment=None,
+                nth=10 * nth + 1, whose=10 * whose + 1, name=None, ip=None, ip6=None, mac=None,
+                aliases=(), publish=(), interface=None, priority=priority, moment=None,
             )  # fmt: skip
 
     # Endpoints

@@ -139,6 +139,7 @@ class Network:
 class Sandbox:
     name: str
     kind: str = "own"  # or "host", or "adopted"
+    adopted: str = ""  # the name of the namespace
     # Who gives the default route: decided when its endpoints change, not when a name does.
     order: list[Endpoint] = field(default_factory=list)
 
@@ -156,6 +157,8 @@ class World:
         self.routes = routes
         self.networks: dict[str, Network] = {name: Network(name) for name in PREDEFINED}
         self.sandboxes: dict[str, Sandbox] = {}
+        # Namespaces that others made, by name, and by what path they are adopted.
+        self.others: dict[str, str] = {}
         self.unique_local: Net | None = None
         subnet = self.automatic4()
         self.networks["bridge"].subnets = {4: subnet}
@@ -167,6 +170,14 @@ class World:
 
     def inside(self, box: Sandbox) -> list[Endpoint]:
         return [end for end in self.endpoints() if end.sandbox is box]
+
+    def wired(self, box: Sandbox) -> list[Endpoint]:
+        """The endpoints of a sandbox that have an interface in it."""
+        return [end for end in self.inside(box) if end.interface]
+
+    def adopter(self, name: str) -> Sandbox | None:
+        """The sandbox that a namespace of others is."""
+        return next((box for box in self.sandboxes.values() if box.adopted == name), None)
 
     # Subnets
 

@@ -8,7 +8,20 @@ from typing import Any
 from expected import Network, Sandbox, reserved
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
-from stage import ALL_NETWORKS, BOXES, MOMENTS, NTH, OFFSETS, SUBNETS4, SUBNETS6, Refusals, Stage
+from stage import (
+    ALL_NETWORKS,
+    BOXES,
+    COUNTS,
+    MOMENTS,
+    NTH,
+    OFFSETS,
+    OTHERS,
+    SUBNETS4,
+    SUBNETS6,
+    Refusals,
+    Stage,
+    pick,
+)
 
 import pycnm
 from pycnm import errors
@@ -179,12 +192,12 @@ class Objects(Stage):
 
     # Sandboxes
 
-    @rule(nth=NTH, kind=NTH, moment=MOMENTS)
-    def create_sandbox(self, nth: int, kind: int, moment: Any) -> None:
+    @rule(nth=NTH, kind=NTH, other=NTH, moment=MOMENTS)
+    def create_sandbox(self, nth: int, kind: int, other: int, moment: Any) -> None:
         name = self.new(nth, BOXES, self.world.sandboxes)
         box = Sandbox(name, self.kinds[kind % len(self.kinds)])
         refusals = {errors.AlreadyExistsError} if name in self.world.sandboxes else set()
-        where, more = self.namespace(box)
+        where, more = self.namespace(box, other)
         self.attempt(
             lambda: self.cnm.create_sandbox(name, netns=where),
             refusals | more,
@@ -192,9 +205,14 @@ class Objects(Stage):
             moment,
         )
 
-    def namespace(self, box: Sandbox) -> tuple[Any, Refusals]:
+    def namespace(self, box: Sandbox, other: int) -> tuple[Any, Refusals]:
         """What a sandbox is made of, and why that may be refused."""
-        return "host" if box.kind == "host" else None, set()
+        if box.kind != "adopted":
+            return "host" if box.kind == "host" else None, set()
+        free = [name for name in self.world.others if not self.world.adopter(name)]
+        box.adopted = pick(other, free or OTHERS, OTHERS)
+        taken = self.world.adopter(box.adopted) is not None
+        return self.world.others[box.adopted], {errors.AlreadyExistsError} if taken else set()
 
     @rule(nth=NTH, moment=MOMENTS)
     def delete_sandbox(self, nth: int, moment: Any) -> None:
@@ -212,6 +230,38 @@ class Objects(Stage):
         box = self.world.sandboxes.pop(name)
         for end in self.world.inside(box):
             end.network.endpoints.remove(end)
+
+    # Namespaces of others
+
+    @rule(nth=NTH, then=st.sampled_from(["delete", "start", "reconcile"]))
+    def a_namespace_vanishes(self, nth: int, then: str) -> None:
+        """Whoever made it removes it, with what is in it; and makes it again, later or at once."""
+        adopted = [box.adopted for box in self.world.sandboxes.values() if box.adopted]
+        name = pick(nth, adopted or OTHERS, OTHERS)
+        where, box = self.world.others[name], self.world.adopter(name)
+        self.remove_namespace(name)
+        if box is None:
+            self.attempt(
+                lambda: self.cnm.create_sandbox("vain", netns=where), {errors.NotFoundError}, bool
+            )
+            self.make_namespace(name)
+            return
+        COUNTS["vanished"] += 1
+        handle = self.cnm.sandbox(box.name)
+        assert handle.state == "down"
+        assert self.cnm.check() != [] or not self.world.wired(box)
+        _, _, refused = self.specified(self.world.networks["bridge"], box.name, None, None, None)
+        refused |= {errors.NotFoundError, *self.world.misfits(self.world.networks["bridge"], box)}
+        self.attempt(lambda: self.cnm.network("bridge").connect(box.name), refused, bool)
+        if then == "delete":
+            handle.delete()
+            self.forget_sandbox(box.name)
+            assert self.cnm.check() == []
+        self.make_namespace(name)
+        if then == "start":
+            handle.start()
+        elif then == "reconcile":
+            self.cnm.reconcile()
 
 
 def misplaced(address: Any, subnet: Any) -> Refusals:

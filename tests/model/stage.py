@@ -19,6 +19,8 @@ from mortal import AFTER, Died, Mortal
 
 import pycnm
 from pycnm import errors
+from pycnm.plan.links import Address, Link, Namespace, Up
+from pycnm.plan.operation import Operation
 from pycnm.plan.ports import HeldPort
 from pycnm.testing import FakeKernel
 
@@ -27,6 +29,7 @@ COUNTS: Counter[str] = Counter()
 """How often what happened, over all examples."""
 
 NETWORKS = ("net0", "net1", "net2", "net3")
+OTHERS = ("there0", "there1")
 BOXES = ("box0", "box1", "box2", "box3")
 SUBNETS4 = [
     ip_network(text)
@@ -52,7 +55,7 @@ MOMENTS = st.integers(0, 49).map(
 class Stage(RuleBasedStateMachine):
     """A controller, perhaps another one, and the model; on a fake kernel."""
 
-    kinds = ("own", "own", "own", "host")
+    kinds = ("own", "own", "own", "host", "adopted", "adopted")
 
     @initialize()
     def start(self) -> None:
@@ -64,16 +67,20 @@ class Stage(RuleBasedStateMachine):
         self.world = World(FOREIGN, self.routes())
         self.controllers = [self.open()]
         self.before = self.picture()
+        for name in OTHERS:
+            self.make_namespace(name)
         for name, subnet in (("net0", SUBNETS4[0]), ("net1", SUBNETS4[1])):
             self.world.networks[name] = Network(name, {4: subnet}, {4: subnet[1]})
             self.cnm.create_network(name, subnet=str(subnet))
         for name in ("box0", "box1"):
             self.world.sandboxes[name] = Sandbox(name)
             self.cnm.create_sandbox(name)
+        self.world.sandboxes["box2"] = Sandbox("box2", "adopted", OTHERS[0])
+        self.cnm.create_sandbox("box2", netns=self.world.others[OTHERS[0]])
         self.fill()
 
     def fill(self) -> None:
-        """Have a sandbox on two networks, of which the second has its default route."""
+        """Have sandboxes on networks; one on two, of which the second has its default route."""
 
     # What another kernel has of its own
 
@@ -91,12 +98,27 @@ class Stage(RuleBasedStateMachine):
     def picture(self) -> Any:
         return self.inner.listing()
 
+    def make_namespace(self, name: str) -> None:
+        """Have somebody else make a namespace, with a link of their own in it."""
+        path = self.place / name
+        # On this machine the one of the tests is there.
+        path.symlink_to("/proc/self/ns/net")
+        self.world.others[name] = str(path)
+        self.inner.others_do(*theirs(str(path)))
+
+    def remove_namespace(self, name: str) -> None:
+        """Have them remove it, whatever is in it."""
+        path = self.world.others.pop(name)
+        Path(path).unlink()
+        self.inner.others_undo(Namespace(path))
+
     def as_before(self) -> None:
         """See that nothing is left."""
         assert self.picture() == self.before
 
     def compare_kernel(self, names: comparing.Names) -> None:
-        assert comparing.listed(self.inner.listing()) == set(comparing.held(self.world, names))
+        found, wanted = comparing.listed(self.inner.listing()), {*comparing.held(self.world, names)}
+        assert found == wanted, sorted(found ^ wanted)
 
     # How a step is taken
 
@@ -208,6 +230,8 @@ class Stage(RuleBasedStateMachine):
                 if network.name not in PREDEFINED:
                     network.delete()
             assert self.cnm.check() == []
+            for name in list(self.world.others):
+                self.remove_namespace(name)
             self.as_before()
         finally:
             for each in self.controllers:
@@ -218,6 +242,17 @@ class Stage(RuleBasedStateMachine):
 
     def clean(self) -> None:
         """Remove what a kernel has of its own."""
+
+
+def theirs(path: str) -> list[Operation]:
+    """A namespace as others make it."""
+    return [
+        Namespace(path),
+        Up(path, "lo"),
+        Link(path, comparing.OWN_LINK, "bridge"),
+        Address(path, comparing.OWN_LINK, comparing.OWN_ADDRESS),
+        Up(path, comparing.OWN_LINK),
+    ]
 
 
 def pick(nth: int, mostly: Sequence[str], seldom: Sequence[str]) -> str:

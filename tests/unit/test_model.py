@@ -41,3 +41,4 @@ def test_the_api_is_as_the_model_says(steps):
     happened = stage.COUNTS - before
     assert happened["changes"] > 200
     assert min(happened["refusals"], happened["failures"], happened["deaths"]) > 2
+    assert happened["vanished"] > 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
@@ -20,7 +18,6 @@ from pycnm.errors import (
     AddressInUseError,
     AlreadyExistsError,
     InvalidArgumentError,
-    KernelError,
     NotFoundError,
     NotSupportedError,
 )
@@ -215,7 +212,7 @@ def interface_name(
     rows = records.endpoints_of_sandbox(reader, sandbox.number)
     used = {row.spec.interface for row in rows}
     if sandbox.spec.adopted:
-        used |= set(engine.kernel.inside(sandbox.spec.key, _interfaces))
+        used |= set(engine.kernel.interfaces(sandbox.spec.key))
     if wanted in used or wanted == "lo":
         raise AlreadyExistsError(
             f"sandbox {sandbox.spec.name} has an interface {wanted} already; give another name"
@@ -224,13 +221,6 @@ def interface_name(
     while f"{prefix}{number}" in used:
         number += 1
     return wanted or f"{prefix}{number}"
-
-
-def _interfaces() -> list[str]:
-    try:
-        return [name for _, name in socket.if_nameindex()]
-    except OSError as error:
-        raise KernelError("ip link", error.errno or errno.EIO) from error
 
 
 def revived(spec: EndpointSpec, request: EndpointRequest) -> EndpointSpec:

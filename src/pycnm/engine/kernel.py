@@ -41,6 +41,13 @@ class Kernel(Protocol):
             addresses: those of ours on the host, which their links may have as well.
         """
 
+    def interfaces(self, path: str) -> list[str]:
+        """The names of all interfaces in the namespace at `path`.
+
+        Raises:
+            NotFoundError: there is no namespace.
+        """
+
     def run(self, undo: Sequence[Operation], do: Sequence[Operation]) -> None:
         """Carry out a change, all or nothing."""
 

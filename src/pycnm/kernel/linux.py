@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -143,6 +144,15 @@ class LinuxKernel(Runner[LinuxSession]):
                 self._enter(HOST)
 
         return self._workers.run(enter_and_work)
+
+    def interfaces(self, path: str) -> list[str]:
+        """The names of all interfaces in the namespace at `path`."""
+
+        def names() -> list[str]:
+            with refusals(lambda: "ip link"):
+                return [name for _, name in socket.if_nameindex()]
+
+        return self.inside(path, names)
 
     def inside_with_files(self, path: str, files: dict[str, str], work: Callable[[], T]) -> T:
         """As `inside`, with files (source by target) bound over in a mount namespace."""

@@ -96,6 +96,10 @@ class FailingKernel(Runner["FailingSession"]):
         """What the kernel says of its uplinks."""
         return self._kernel.uplinks()
 
+    def interfaces(self, path: str) -> list[str]:
+        """What interfaces the kernel has there."""
+        return self._kernel.interfaces(path)
+
     def inside(self, path: str, work: Callable[[], T]) -> T:
         """What `work` returns, run where the kernel runs it."""
         return self._kernel.inside(path, work)

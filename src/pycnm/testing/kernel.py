@@ -148,6 +148,15 @@ class FakeKernel(Runner[FakeSession]):
                 forwards6,
             )
 
+    def interfaces(self, path: str) -> list[str]:
+        """The names of all interfaces in the namespace at `path`.
+
+        Raises:
+            NotFoundError: there is no namespace.
+        """
+        with self._lock:
+            return list(self._session(ours=True).namespace(path).links)
+
     def inside(self, path: str, work: Callable[[], T]) -> NoReturn:
         """Refused: there is no namespace to be in.
 
