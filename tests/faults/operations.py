@@ -96,7 +96,7 @@ class Opening(Operation):
         with pycnm.Controller(directory, host=host) as cnm:
             cnm.check()
             if cnm.troubles:
-                raise pycnm.errors.CleanupError("; ".join(cnm.troubles), [])
+                raise pycnm.CNMError("; ".join(cnm.troubles))
 
 
 @attrs.frozen
