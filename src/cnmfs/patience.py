@@ -59,11 +59,16 @@ class Patience:
 
         Raises:
             OSError: EINTR, the caller has given up; ESHUTDOWN, the mount ends; EAGAIN, too
-                many wait already.
+                many wait already, or the kernel has no thread for it.
         """
         with self._counted():
             task = _Task(work)
-            task.start()
+            try:
+                task.start()
+            except RuntimeError as error:
+                raise refuse(
+                    errno.EAGAIN, f"{error}; is there a limit of processes (ulimit -u)?"
+                ) from None
             while not task.done.wait(_PAUSE):
                 self._go_on()
             return task.result()

@@ -21,6 +21,7 @@ from trials import Fault, late
 
 import pycnm
 from cnmfs import mounting
+from pycnm.kernel import netns
 
 WORST = 5
 """After so many failures of one operation the rest of its points can wait."""
@@ -61,9 +62,12 @@ class Ground:
         self.outside.batch("link del eth0")
         # It is kept until the next one is there, or that might get its number.
         life = os.open(self.host.key, os.O_RDONLY)
+        status = os.fstat(life)
         self.host.remove()
         self._arise()
         os.close(life)
+        # Nor does who was killed live in it any more.
+        assert until(lambda: netns.somewhere((status.st_dev, status.st_ino)) is None)
 
     def _unpin(self):
         for path in set(RUN_NETNS.iterdir()) - {Path(each.key) for each in self.machines}:
@@ -115,8 +119,9 @@ class Interrupted:
         self._mounted = self._work = self._death = None
         if isinstance(self.operation, operations.FileOperation):
             self._mounted = operations.mountpoint(ground.directory)
-            self._mounted.mkdir(exist_ok=True)
-            self._work = functools.partial(self.operation.work, self._mounted)
+            with contextlib.suppress(FileExistsError):
+                self._mounted.mkdir()
+            self._work = functools.partial(self.operation.use, self._mounted)
         with ground.open() as cnm:
             self.operation.base(cnm)
         if isinstance(self.operation, operations.Reboot):
@@ -146,18 +151,20 @@ class Interrupted:
         before, self._ready = self._ready or self._prepare(), None
         if self.operation.cold:
             dismiss_agents(ground.directory, holding=True)
-        trial = self._zygote.attempt(
-            self.name,
-            ground.directory,
-            ground.host.name,
-            fault,
-            others=self._others,
-            describe=describe,
-            work=self._work,
-        )
-        if self._mounted:
-            # As the next cnmfs does, when it finds what a killed one has left.
-            mounting.replace_dead(self._mounted)
+        try:
+            trial = self._zygote.attempt(
+                self.name,
+                ground.directory,
+                ground.host.name,
+                fault,
+                others=self._others,
+                describe=describe,
+                work=self._work,
+            )
+        finally:
+            if self._mounted:
+                # As the next cnmfs does, when it finds what a killed one has left.
+                mounting.replace_dead(self._mounted)
         thorough = self._count % THOROUGH == 0
         self._count += 1
         if self._refused(trial) and not thorough and self._look() == before:

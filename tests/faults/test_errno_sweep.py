@@ -10,7 +10,7 @@ import pytest
 from sweep import sweep
 from trials import Fault, numbered
 
-MOST, MOST_OF_OTHERS = 16, 8
+MOST, MOST_OF_OTHERS = 16, 4
 """Points of an operation that are tried, unless all are."""
 
 KERNEL = tuple(

@@ -218,6 +218,7 @@ class _Attempt:
             # Whose server was killed can't tell what became of it.
             lost = error.errno in {errno.ECONNABORTED, errno.ENOTCONN}
             words = {"error": "OSError", "errno": error.errno, "words": str(error)}
+            words["notes"] = getattr(error, "__notes__", [])
             outcome = {} if lost else words
         self._armed.clear()
         with contextlib.suppress(ProcessLookupError):
