@@ -23,6 +23,7 @@ from cnmfs.reasons import Caller
 from cnmfs.watching import Watching
 from pycnm.errors import CNMError, InvalidArgumentError
 from pycnm.kernel import mounts
+from pycnm.kernel.worker import start
 
 _PATIENCE = 1.0
 _DEAD = {errno.ENOTCONN, errno.ECONNABORTED}
@@ -75,15 +76,17 @@ def show(
     filesystem.when_polled(watching.listen)
     thread = Serving(module, adapter.Adapter(filesystem, module, ready), mountpoint, options)
     layout.clones.sweep()
-    thread.start()
-    watching.start()
-    _wait(thread)
-    patience.end()
-    layout.clones.close()
-    if thread.is_alive():
-        with contextlib.suppress(OSError):
-            mounts.detach(mountpoint)
-        thread.join(_PATIENCE)
+    start(thread)
+    try:
+        watching.start()
+        _wait(thread)
+    finally:
+        patience.end()
+        layout.clones.close()
+        if thread.is_alive():
+            with contextlib.suppress(OSError):
+                mounts.detach(mountpoint)
+            thread.join(_PATIENCE)
     if thread.failure is not None:
         raise thread.failure
     if thread.is_alive():

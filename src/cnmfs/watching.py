@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pycnm import CNMError, Controller
+from pycnm.kernel.worker import start
 from pycnm.spec.events import Event
 
 _STDERR = 2
@@ -58,13 +59,21 @@ class Watching:
         self._since = max((event.number for event in cnm.events()), default=0)
 
     def start(self) -> None:
-        """Follow from now on, in threads that a process that ends doesn't wait for."""
+        """Follow from now on, in threads that a process that ends doesn't wait for.
+
+        Raises:
+            KernelError: EAGAIN, there are no more threads.
+        """
         for work in (self._follow, self._tell):
-            threading.Thread(target=work, name="cnmfs-events", daemon=True).start()
+            start(threading.Thread(target=work, name="cnmfs-events", daemon=True))
 
     def listen(self) -> None:
-        """Look from now on at what the kernel tells of, too."""
-        threading.Thread(target=self._listen, name="cnmfs-kernel", daemon=True).start()
+        """Look from now on at what the kernel tells of, too.
+
+        Raises:
+            KernelError: EAGAIN, there are no more threads.
+        """
+        start(threading.Thread(target=self._listen, name="cnmfs-kernel", daemon=True))
 
     def _listen(self) -> None:
         # Of a kernel that can't be heard nothing is told.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import faulthandler
 import json
 import os
 import re
@@ -147,7 +148,9 @@ class Zygote:
             "operation": operation,
             "directory": str(directory),
             "host": host,
-            "others": others,
+            # Other processes, and threads that hold Python's lock at the gate before anybody
+            # stands there, are seen from the beginning.
+            "early": others or work is not None,
         }
         with ours:
             with theirs:
@@ -275,7 +278,8 @@ class _Attempt:
 
 
 def _stuck(process):
-    """Where the threads of a process are, in the kernel; in Python, its stderr says it."""
+    """Where the threads of a process are, in the kernel; its stderr, and ours, have the rest."""
+    faulthandler.dump_traceback(2)
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGUSR1)
         time.sleep(1)

@@ -45,7 +45,7 @@ def main():
         os.close(report)
 
 
-def live(report, operation, directory, host, others):
+def live(report, operation, directory, host, early):
     """Do an operation; what becomes of it is reported, unless this process is killed."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     faulthandler.register(signal.SIGUSR1, all_threads=True)
@@ -58,12 +58,12 @@ def live(report, operation, directory, host, others):
         os.close(listener)
 
     def armed():
-        if not others:
+        if not early:
             ask()
         tell(report, armed=True)
 
-    if others:
-        ask()  # whom this one starts before it begins is concerned
+    if early:
+        ask()
     try:
         operations.ALL[operation].attempt(directory, host, armed)
     except pycnm.CNMError as error:

@@ -57,7 +57,7 @@ class _Worker:
     def __init__(self, name: str) -> None:
         self.jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._loop, name=name, daemon=True)
-        _start(self.thread)
+        start(self.thread)
 
     def _loop(self) -> None:
         while (job := self.jobs.get()) is not None:
@@ -127,14 +127,19 @@ def run_apart(work: Callable[[], T]) -> T:
     """
     job = _Job(work)
     thread = threading.Thread(target=job, name="cnm-apart", daemon=True)
-    _start(thread)
+    start(thread)
     try:
         return job.wait()
     finally:
         thread.join()
 
 
-def _start(thread: threading.Thread) -> None:
+def start(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises:
+        KernelError: EAGAIN, there is none left.
+    """
     try:
         thread.start()
     except RuntimeError as error:
