@@ -127,7 +127,7 @@ class Recovery(Opening):
 
     of: str = ""
 
-    def judged(self, *_):
+    def judged(self, *_, **__):
         """Nothing: it tells nothing of what another one did."""
         return ()
 

@@ -169,7 +169,7 @@ class Interrupted:
         self._count += 1
         if self._refused(trial) and not thorough and self._look() == before:
             self._ready = before
-            return trial, []
+            return trial, list(self.operation.judged(trial, happened=False))
         return trial, list(self._wrong(trial, before, thorough))
 
     def _prepare(self):

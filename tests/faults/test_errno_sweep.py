@@ -105,3 +105,15 @@ def test_no_request_that_is_refused_is_passed_over(zygote, tmp_path, tally):
     name = "configure network: subnet"
     failures = sweep(name, zygote, tmp_path, asked, tally, "refused requests to the kernel")
     assert not failures, "\n".join(failures)
+
+
+@pytest.mark.timeout(600)
+def test_cnmfs_gets_no_thread(zygote, tmp_path, tally):
+    """EINVAL came of that, and words about Python; while it was mounted, a mount that was dead."""
+
+    def started(calls):
+        kinds = [(kind, nth) for kind, nth in numbered(calls) if kind[0] in {"clone3", "clone"}]
+        return [Fault(*kind, nth, errno.EAGAIN) for kind, nth in kinds] * 2
+
+    failures = sweep("mkdir networks/n", zygote, tmp_path, started, tally, "cnmfs without threads")
+    assert not failures, "\n".join(failures)
