@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -54,8 +55,10 @@ class Calls:
             OSError: it failed; with an errno, and a sentence.
         """
         caller = self._caller()
+        begun = threading.Event()
 
         def noted() -> T:
+            begun.set()
             try:
                 result = work(caller)
             except Exception as error:  # noqa: BLE001 - no error of ours may end the mount
@@ -66,7 +69,13 @@ class Calls:
             self._reasons.failed(caller, what, _shown(path), code, words)
             raise OSError(code, words)
 
-        return self._patience.through(noted)
+        try:
+            return self._patience.through(noted)
+        except OSError as error:
+            if not begun.is_set():
+                code, words = _explained(what, path, error)
+                self._reasons.failed(caller, what, _shown(path), code, words)
+            raise
 
 
 def _explained(what: str, path: str, error: Exception) -> tuple[int, str]:
