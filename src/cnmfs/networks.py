@@ -131,6 +131,11 @@ ATTRIBUTES = table(
             store=publishing.replace_all,
             add=publishing.add_all,
         ),
+        Attribute(
+            "names",
+            "Who is on it, under all names, as a hosts file has them.",
+            lambda network: network.names,
+        ),
         *told("The object of `docker network inspect`, as JSON."),
         Attribute("created", "When it was made (RFC 3339).", lambda n: values.line(n.spec.created)),
         Attribute(

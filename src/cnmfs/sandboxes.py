@@ -60,7 +60,7 @@ SANDBOX = table(
         Attribute(
             "created", "When it was made (RFC 3339).", lambda box: values.line(box.spec.created)
         ),
-        Attribute("hosts", "/etc/hosts of what runs in it.", lambda box: box.hosts),
+        Attribute("hosts", "/etc/hosts of what runs in it.", lambda box: box.hosts, live=True),
         Attribute(
             "resolv.conf",
             "/etc/resolv.conf of what runs in it.",

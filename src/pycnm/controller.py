@@ -9,9 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pycnm.engine import drift, following, networks, records, recovery, sandboxes
+from pycnm.engine import drift, following, naming, networks, records, recovery, sandboxes
 from pycnm.engine.engine import Engine
 from pycnm.engine.filters import matching
+from pycnm.engine.naming import Naming
 from pycnm.engine.request import flag, network_request
 from pycnm.engine.wishes import sandbox_spec
 from pycnm.errors import (
@@ -28,6 +29,8 @@ from pycnm.sandbox import Sandbox
 from pycnm.spec.wording import shown
 
 if TYPE_CHECKING:
+    from netaddr import IPAddress
+
     from pycnm.drivers.base import Driver
     from pycnm.engine.kernel import Kernel
     from pycnm.spec.events import Event
@@ -46,7 +49,9 @@ class Controller:
         state_dir: where everything is recorded; made with mode 0700 if absent.
         host: the network namespace that plays the machine, by name (under
             /run/netns), path or pid; by default the calling thread's.
-        dns: whether sandboxes find each other by name.
+        dns: whether names are answered in sandboxes that it connects.  Without, they
+            ask the host's servers, and find nobody by name; those that were connected
+            with it keep it.
         kernel: what plans run on, if not this machine's kernel: see `pycnm.testing`.
 
     Attributes:
@@ -69,13 +74,13 @@ class Controller:
         kernel: Kernel | None = None,
     ) -> None:
         directory = _directory(state_dir)
-        self._dns = flag(dns, "dns")
+        answered = flag(dns, "dns")
         path = "" if host is None else netns.resolve(host)
         self._own_machine = not path or netns.identity(path) == netns.identity(netns.this_thread())
         try:
             machine = kernel or LinuxKernel(path or None, directory)
             try:
-                self._engine = Engine(directory, machine)
+                self._engine = Engine(directory, machine, dns=answered and kernel is not None)
             except BaseException:
                 machine.close()
                 raise
@@ -182,7 +187,7 @@ class Controller:
             labels=labels,
             parent=parent,
         )
-        return Network(self._engine, networks.create(self._engine, request).spec.id, dns=self._dns)
+        return Network(self._engine, networks.create(self._engine, request).spec.id)
 
     def plan_network(self, name: str, driver: str | Driver = "bridge", **wishes: Any) -> Plan:
         """What `create_network` would do, printable; nothing is done or recorded.
@@ -211,9 +216,12 @@ class Controller:
             netns: an existing namespace to adopt, by name, path or pid: it is
                 never deleted.  "host" makes a sandbox of the host itself.
             hostname: what it calls itself in its hosts file; by default `name`.
-            dns, dns_search, dns_options: lines of its resolv.conf.
+            dns: servers that are asked, from inside, for what isn't a name on its networks;
+                by default the host's, asked from the host.
+            dns_search, dns_options: of its resolv.conf, in the place of the host's; the
+                search domain `.` stands for none.
             extra_hosts: names and addresses for its hosts file, `name:address`;
-                `host-gateway` stands for the host.
+                `host-gateway` stands for the addresses at which it reaches the host.
 
         Raises:
             InvalidArgumentError: an argument is malformed, or `netns` leads to the
@@ -236,7 +244,7 @@ class Controller:
             labels=labels,
         )
         row = sandboxes.create(self._engine, spec, own_machine=self._own_machine)
-        return Sandbox(self._engine, row.spec.id, dns=self._dns)
+        return Sandbox(self._engine, row.spec.id)
 
     # Finding
 
@@ -249,7 +257,7 @@ class Controller:
         """
         with self._engine.reading() as reader:
             identity = records.network(reader, ref).spec.id
-        return Network(self._engine, identity, dns=self._dns)
+        return Network(self._engine, identity)
 
     def sandbox(self, ref: str) -> Sandbox:
         """The sandbox with that id, name, or unique beginning of an id, in this order.
@@ -260,7 +268,7 @@ class Controller:
         """
         with self._engine.reading() as reader:
             identity = records.sandbox(reader, ref).spec.id
-        return Sandbox(self._engine, identity, dns=self._dns)
+        return Sandbox(self._engine, identity)
 
     def networks(self, **filters: object) -> list[Network]:
         """The networks, the oldest first.
@@ -275,13 +283,13 @@ class Controller:
         """
         with self._engine.reading() as reader:
             rows = matching(reader, filters)
-        return [Network(self._engine, row.spec.id, dns=self._dns) for row in rows]
+        return [Network(self._engine, row.spec.id) for row in rows]
 
     def sandboxes(self) -> list[Sandbox]:
         """The sandboxes, the oldest first."""
         with self._engine.reading() as reader:
             rows = records.sandboxes(reader)
-        return [Sandbox(self._engine, row.spec.id, dns=self._dns) for row in rows]
+        return [Sandbox(self._engine, row.spec.id) for row in rows]
 
     def network_names(self) -> list[str]:
         """The names of the networks, the oldest first; quicker than asking each."""
@@ -292,6 +300,24 @@ class Controller:
         """The names of the sandboxes, the oldest first; quicker than asking each."""
         with self._engine.reading() as reader:
             return records.names_of(reader, "sandboxes")
+
+    def resolve(self, name: str) -> list[IPAddress]:
+        """The addresses of whoever has a name, on whichever network; none if nobody has it.
+
+        Args:
+            name: of a sandbox or an endpoint, an alias, a host name or a short id, in
+                upper or lower case; with the network's behind it, `web.my_bridge`, if only
+                that network is meant.
+
+        Raises:
+            InvalidArgumentError: it isn't a name.
+
+        Source:
+            Docker's embedded DNS server, whose names these are.
+        """
+        labels = naming.labels(name)
+        with self._engine.reading() as reader:
+            return naming.addresses(Naming(reader).everything(), labels)
 
     # Watching
 
@@ -362,7 +388,7 @@ class Controller:
         Raises:
             CleanupError: some of it could not be put back.
         """
-        done = drift.reconcile(self._engine, peers=self._dns)
+        done = drift.reconcile(self._engine)
         self.troubles = []
         return done
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from netaddr import EUI, IPAddress
 
-from pycnm.engine import attaching, drift, files, inspection, published, reattaching, records
+from pycnm.engine import attaching, drift, inspection, published, reattaching, records
 from pycnm.engine.joining import refuse_down
 from pycnm.engine.records import EndpointRow
 from pycnm.errors import NotFoundError
@@ -31,12 +31,11 @@ class Endpoint:
     `NotFoundError` once it is deleted.  Leaving a `with` block deletes it.
     """
 
-    __slots__ = ("_dns", "_engine", "_id")
+    __slots__ = ("_engine", "_id")
 
-    def __init__(self, engine: Engine, identity: str, *, dns: bool) -> None:
+    def __init__(self, engine: Engine, identity: str) -> None:
         self._engine = engine
         self._id = identity
-        self._dns = dns
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Endpoint) and other._id == self._id
@@ -86,7 +85,7 @@ class Endpoint:
         """Its network."""
         from pycnm.network import Network  # noqa: PLC0415 - each of the two makes the other
 
-        return Network(self._engine, self._row().spec.network, dns=self._dns)
+        return Network(self._engine, self._row().spec.network)
 
     @property
     def sandbox(self) -> Sandbox | None:
@@ -94,7 +93,7 @@ class Endpoint:
         from pycnm.sandbox import Sandbox  # noqa: PLC0415 - each of the two makes the other
 
         identity = self._row().spec.sandbox
-        return Sandbox(self._engine, identity, dns=self._dns) if identity else None
+        return Sandbox(self._engine, identity) if identity else None
 
     @property
     def ip(self) -> IPAddress | None:
@@ -152,7 +151,6 @@ class Endpoint:
 
         reference = sandbox.id if isinstance(sandbox, Sandbox) else sandbox
         attaching.join(self._engine, self._id, reference, interface)
-        self._refresh()
 
     def leave(self) -> None:
         """Take its interface away; it keeps its addresses, and may be joined again.
@@ -161,10 +159,6 @@ class Endpoint:
             NotFoundError: it isn't joined.
         """
         attaching.leave(self._engine, self._id)
-        self._refresh()
-
-    def _refresh(self) -> None:
-        files.refresh(self._engine, self._row().network, peers=self._dns)
 
     def configure(self, **changes: Any) -> None:
         """Change it, as one change; what isn't mentioned stays.
@@ -184,7 +178,6 @@ class Endpoint:
             KernelError: the kernel refused; everything is as it was.
         """
         reattaching.configure(self._engine, self._id, changes)
-        self._refresh()
 
     def publish(self, *specs: object) -> list[PortBinding]:
         """Publish ports of it, live; the bindings they came to.
@@ -273,7 +266,7 @@ class Endpoint:
         with self._engine.reading() as reader:
             box = records.sandbox(reader, row.spec.sandbox)
             owners = drift.with_networks(reader, box)
-        return drift.reconcile(self._engine, owners, peers=self._dns)
+        return drift.reconcile(self._engine, owners)
 
     def delete(self) -> None:
         """Delete it.

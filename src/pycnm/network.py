@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from netaddr import IPAddress, IPNetwork
 
 from pycnm.endpoint import Endpoint
-from pycnm.engine import attaching, configuring, drift, files, inspection, networks, records
+from pycnm.engine import attaching, configuring, drift, inspection, naming, networks, records
 from pycnm.engine.joining import endpoint_request
+from pycnm.engine.naming import Naming
 from pycnm.engine.records import NetworkRow
 from pycnm.errors import NotFoundError, NotSupportedError
 from pycnm.ipam.default import DefaultIPAM
@@ -32,12 +33,11 @@ class Network:
     the network is deleted.  Leaving a `with` block deletes it.
     """
 
-    __slots__ = ("_dns", "_engine", "_id")
+    __slots__ = ("_engine", "_id")
 
-    def __init__(self, engine: Engine, identity: str, *, dns: bool) -> None:
+    def __init__(self, engine: Engine, identity: str) -> None:
         self._engine = engine
         self._id = identity
-        self._dns = dns
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Network) and other._id == self._id
@@ -129,7 +129,19 @@ class Network:
         row = self._row()
         with self._engine.reading() as reader:
             rows = records.endpoints_of_network(reader, row.number)
-        return [Endpoint(self._engine, item.spec.id, dns=self._dns) for item in rows]
+        return [Endpoint(self._engine, item.spec.id) for item in rows]
+
+    @property
+    def names(self) -> str:
+        """Who is on it, under all names, as a hosts file has them (hosts(5)); empty for nobody.
+
+        What the sandboxes on it resolve, and nobody else.
+        """
+        row = self._row()
+        if row.spec.driver in naming.NAMELESS:
+            return ""
+        with self._engine.reading() as reader:
+            return naming.hosts(Naming(reader).segment(row.number, row.spec.name))
 
     def create_endpoint(self, name: str, **wishes: Any) -> Endpoint:
         """An endpoint with its addresses, to be joined to a sandbox later.
@@ -144,7 +156,7 @@ class Network:
         """
         request = endpoint_request(name=name, created=networks.now(), **wishes)
         identity = attaching.create(self._engine, self._id, request)
-        return Endpoint(self._engine, identity, dns=self._dns)
+        return Endpoint(self._engine, identity)
 
     def connect(
         self,
@@ -203,8 +215,7 @@ class Network:
         )
         box = sandbox.id if isinstance(sandbox, Sandbox) else sandbox
         identity = attaching.connect(self._engine, self._id, box, request)
-        files.refresh(self._engine, self._row().number, peers=self._dns)
-        return Endpoint(self._engine, identity, dns=self._dns)
+        return Endpoint(self._engine, identity)
 
     def disconnect(self, sandbox: Sandbox | str, force: bool = False) -> None:
         """Take a sandbox off the network; nothing of the endpoint stays.
@@ -233,7 +244,6 @@ class Network:
                 f"it is connected to what `cnm sandbox inspect {box.spec.name}` shows"
             )
         attaching.delete(self._engine, found[0].spec.id, force=True)
-        files.refresh(self._engine, row.number, peers=self._dns)
 
     def rename(self, name: str) -> None:
         """Give it another name, live.
@@ -331,7 +341,7 @@ class Network:
         row = self._row()
         with self._engine.reading() as reader:
             owners = drift.with_endpoints(reader, row)
-        return drift.reconcile(self._engine, owners, peers=self._dns)
+        return drift.reconcile(self._engine, owners)
 
     def delete(self, force: bool = False) -> None:
         """Delete it; nothing of it stays.

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pycnm.engine import drift, files, inspection, records, sandboxes
+from pycnm.engine import drift, inspection, records, sandboxes, seeing
+from pycnm.engine.files import HOSTS, RESOLV_CONF
 from pycnm.engine.joining import refuse_down
 from pycnm.engine.records import SandboxRow
 from pycnm.errors import InvalidArgumentError, NotFoundError
@@ -27,12 +28,11 @@ class Sandbox:
     `NotFoundError` once it is deleted.  Leaving a `with` block deletes it.
     """
 
-    __slots__ = ("_dns", "_engine", "_id")
+    __slots__ = ("_engine", "_id")
 
-    def __init__(self, engine: Engine, identity: str, *, dns: bool) -> None:
+    def __init__(self, engine: Engine, identity: str) -> None:
         self._engine = engine
         self._id = identity
-        self._dns = dns
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sandbox) and other._id == self._id
@@ -106,19 +106,17 @@ class Sandbox:
         row = self._row()
         with self._engine.reading() as reader:
             rows = records.endpoints_of_sandbox(reader, row.number)
-        return [Endpoint(self._engine, item.spec.id, dns=self._dns) for item in rows]
+        return [Endpoint(self._engine, item.spec.id) for item in rows]
 
     @property
     def hosts(self) -> str:
         """What /etc/hosts is to processes started in it."""
-        row = self._row()
-        with self._engine.reading() as reader:
-            return files.hosts(reader, row, peers=self._dns)
+        return seeing.seen(self._engine, self._row(), HOSTS)
 
     @property
     def resolv_conf(self) -> str:
         """What /etc/resolv.conf is to processes started in it."""
-        return files.resolv_conf(self._row().spec)
+        return seeing.seen(self._engine, self._row(), RESOLV_CONF)
 
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """A process inside, with what `subprocess` can do to start it.
@@ -144,9 +142,7 @@ class Sandbox:
 
         if row.spec.is_host:
             return self._engine.kernel.inside(HOST, start)
-        with self._engine.reading() as reader:
-            bound = files.write(reader, row, peers=self._dns)
-        sandboxes.mark_used(self._engine, self._id)
+        bound = seeing.bound(self._engine, row)
         return self._engine.kernel.inside_with_files(row.spec.key, bound, start)
 
     def run(
@@ -232,7 +228,7 @@ class Sandbox:
         row = self._row()
         with self._engine.reading() as reader:
             owners = drift.with_networks(reader, row)
-        return drift.reconcile(self._engine, owners, peers=self._dns)
+        return drift.reconcile(self._engine, owners)
 
     def start(self) -> None:
         """Make its namespace again, with all its endpoints as they were; up already is fine.
@@ -251,8 +247,6 @@ class Sandbox:
             if row.spec.adopted and not row.spec.is_host:
                 sandboxes.refuse_gone(row.spec)
             self.reconcile()
-        for number in {endpoint.network for endpoint in self._rows(row)}:
-            files.refresh(self._engine, number, peers=self._dns)
 
     def delete(self) -> None:
         """Delete it with its endpoints.  A namespace that was adopted stays.
@@ -261,15 +255,7 @@ class Sandbox:
 
         Processes inside aren't stopped, but they have no network any more.
         """
-        row = self._row()
-        networks = {endpoint.network for endpoint in self._rows(row)}
         sandboxes.delete(self._engine, self._id)
-        for number in networks:
-            files.refresh(self._engine, number, peers=self._dns)
-
-    def _rows(self, row: SandboxRow) -> list[records.EndpointRow]:
-        with self._engine.reading() as reader:
-            return records.endpoints_of_sandbox(reader, row.number)
 
 
 def _refuse_no_command(argv: object) -> None:

@@ -17,6 +17,7 @@ from pycnm.plan.links import (
     Up,
     Veth,
 )
+from pycnm.plan.names import Divert, NetnsFiles, TextFile
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton
@@ -141,6 +142,16 @@ CASES = {
         Guard("veth0", MAC, ("10.20.30.2",), ("fd00::2",)),
         "the guard of veth0 is gone or was changed",
     ),
+    "divert": (
+        (Namespace(BOX), Up(BOX, "lo")),
+        Divert(BOX, 61234),
+        "table netdev cnm in /run/netns/box is gone or was changed",
+    ),
+    "netns-files": (
+        (),
+        NetnsFiles("box", "/somewhere/sandboxes/box"),
+        "the link /etc/netns/box is gone",
+    ),
     "entry-of-a-set": (
         (SKELETON,),
         Entry("bridges", ("br0",)),
@@ -257,6 +268,71 @@ def test_directory(world, tmp_path):
     world.kernel.run([operation], ())
     world.kernel.run([operation], ())
     assert world.kernel.check([operation, nested])[0] == (operation, words)
+    assert world.snapshot() == before
+
+
+def test_text_file(world, tmp_path):
+    box = Directory(str(tmp_path / "box"))
+    world.kernel.run((), [box])
+    before = world.snapshot()
+    file = TextFile(f"{box.path}/hosts", "127.0.0.1\tlocalhost\n")
+    words = f"the file {file.path} is gone"
+    assert world.kernel.check([file]) == [(file, words)]
+    world.kernel.run((), [file])
+    once = world.snapshot()
+    assert once != before
+    world.kernel.run((), [file])
+    assert world.snapshot() == once
+    assert world.kernel.check([file]) == []
+    other = TextFile(file.path, "127.0.0.1\tlocalhost web\n")
+    assert world.kernel.check([other]) == [(other, f"the file {file.path} isn't as it was written")]
+    world.kernel.run([file], [other])
+    assert world.kernel.check([other]) == []
+    world.kernel.run([other], [file])
+    assert world.snapshot() == once
+    world.others_undo(file)
+    assert world.kernel.check([file]) == [(file, words)]
+    world.kernel.attempt((), [file])
+    assert world.snapshot() == once
+    world.kernel.run([file], ())
+    world.kernel.run([file], ())
+    assert world.snapshot() == before
+    world.kernel.run((), [file])
+    world.kernel.run([box, file], ())
+    assert world.kernel.check([file]) == [(file, words)]
+
+
+def test_a_file_that_somebody_has_edited_is_his(world, tmp_path):
+    box = Directory(str(tmp_path / "box"))
+    file = TextFile(f"{box.path}/hosts", "127.0.0.1\tlocalhost\n")
+    other = TextFile(file.path, "127.0.0.1\tlocalhost web\n")
+    world.kernel.run((), [box, file])
+    world.others_append(file.path, "192.0.2.7\tdb\n")
+    edited = world.snapshot()
+    assert world.kernel.check([file]) == []
+    world.kernel.run([file], [other])
+    world.kernel.run([other], ())
+    assert world.snapshot() == edited
+    world.kernel.run([box], ())
+
+
+def test_a_link_that_isnt_ours_stays(world):
+    ours = NetnsFiles("box", "/somewhere/sandboxes/box")
+    theirs = NetnsFiles("box", "/elsewhere/box")
+    before = world.snapshot()
+    world.others_do(theirs)
+    there = world.snapshot()
+    assert world.kernel.check([ours]) == []
+    world.kernel.run((), [ours])
+    world.kernel.run([ours], ())
+    assert world.snapshot() == there
+    world.others_undo(theirs)
+    # That of a sandbox whose end nobody saw.
+    world.others_do(NetnsFiles("box", "/somewhere/sandboxes/earlier"))
+    assert world.kernel.check([ours]) == [(ours, "the link /etc/netns/box is gone")]
+    world.kernel.run((), [ours])
+    assert world.kernel.check([ours]) == []
+    world.kernel.run([ours], ())
     assert world.snapshot() == before
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -29,6 +30,7 @@ from pycnm.plan.links import (
     inside,
     ip,
 )
+from pycnm.plan.names import Divert, NetnsFiles, TextFile
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton
@@ -45,6 +47,7 @@ class FakeWorld:
         self.kernel = FakeKernel()
         self.others_do = self.kernel.others_do
         self.others_undo = self.kernel.others_undo
+        self.others_append = self.kernel.others_append
 
     def snapshot(self):
         """Everything there is."""
@@ -102,6 +105,11 @@ class LinuxWorld:
             else:
                 self.shell(undoing(operation))
 
+    def others_append(self, path, text):
+        """Text at the end of a file, written by somebody."""
+        with Path(path).open("a") as file:
+            file.write(text)
+
     def _bind(self, port):
         kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[port.protocol]
         family = socket.AF_INET6 if ":" in port.address else socket.AF_INET
@@ -125,7 +133,13 @@ class LinuxWorld:
             if (RUN_NETNS / name).is_mount() and name != "host":
                 found[name] = self._namespace(f"-n {name}")
         found["nft"] = without(json.loads(self.shell("nft -j list ruleset")), {"handle"})
-        found["files"] = sorted(str(path) for path in self.directory.glob("**/*") if path.is_dir())
+        paths = sorted(self.directory.glob("**/*"))
+        found["directories"] = [str(path) for path in paths if path.is_dir()]
+        written = [path for path in paths if path.parent.name == "box" and path.is_file()]
+        found["files"] = {str(path): path.read_text() for path in written}
+        links = Path("/etc").glob("netns/*")
+        found["links"] = sorted(f"{path} {os.readlink(path)}" for path in links)
+        found["netns"] = Path("/etc/netns").exists()
         return found
 
     def _namespace(self, words):
@@ -163,6 +177,7 @@ class LinuxWorld:
         for bound in self._sockets.values():
             bound.close()
         dismiss_agents(self.directory)
+        shutil.rmtree("/etc/netns", ignore_errors=True)
         for path in RUN_NETNS.iterdir():
             with contextlib.suppress(OSError):
                 call("umount2", str(path).encode(), MNT_DETACH)
@@ -220,7 +235,7 @@ def _deleting(operation):
 
 UNDOING = {
     Namespace: lambda op: f"ip netns del {Path(op.path).name}",
-    Directory: lambda op: f"rmdir {op.path}",
+    Directory: lambda op: f"rm -r {op.path}",
     Link: lambda op: f"{ip(op.netns or op.ns)} link del {op.name}",
     Veth: lambda op: f"{ip(op.ns)} link del {op.name}",
     Up: lambda op: f"{ip(op.ns)} link set {op.link} down",
@@ -232,6 +247,9 @@ UNDOING = {
     Sysctl: lambda op: f"{inside(op.ns)}sysctl -w {op.key.replace('/', '.')}={op.before}",
     Skeleton: lambda _: "nft delete table inet cnm",
     Entry: lambda op: f"nft 'delete {op.value.reference}'",
+    Divert: lambda op: f"{inside(op.ns)}nft 'delete {op.table.reference}'",
+    TextFile: lambda op: f"rm {op.path}",
+    NetnsFiles: lambda op: f"rm {op.path}; rmdir /etc/netns",
     Guard: lambda op: f"nft 'delete {op.table.reference}'",
 }
 

@@ -175,7 +175,7 @@ def c_connected(cnm):
 
 
 def used(cnm):
-    """Processes were started in c, so its hosts file follows what happens."""
+    """Processes were started in c, which see its files."""
     return cnm.sandbox("c").run(["true"], check=True)
 
 

@@ -170,6 +170,7 @@ HARMS = {
     "the namespace deleted": ("ip netns del c2", "no namespace is pinned at {key}"),
     "the files": ("rm -r {files}", "{files} is gone"),
     "the hosts file": ("rm {files}/hosts", "{files}/hosts is gone"),
+    "where ip netns finds the files": ("rm /etc/netns/c2", "the link /etc/netns/c2 is gone"),
 }
 
 # What somebody does that takes nothing of ours away.

@@ -141,7 +141,10 @@ def test_it_stays_without_rm_and_others_run_commands_in_it(shell):
     assert shell.inspect("sandbox", "c2")["Hostname"] == "web1"
     assert addresses(shell("exec", "c2", "ip", "-json", "address")) == ["10.20.30.2/24"]
     assert shell("exec", "c2", "--", "sh", "-c", "echo $1", "-", "--help") == "--help\n"
-    assert "10.20.30.2\tweb1 c2" in shell("exec", "c2", "cat", "/etc/hosts")
+    assert "10.20.30.2\tweb1 c2\n" in shell("exec", "c2", "cat", "/etc/hosts")
+    assert shell("exec", "c2", "getent", "hosts", "web1.my_bridge").split()[0] == "10.20.30.2"
+    assert shell("resolve", "WEB1") == "10.20.30.2\n"
+    assert "nobody is called web2" in shell.fails("resolve", "web2", status=1)
     assert shell("sandbox", "rm", "c2") == "c2\n"
 
 

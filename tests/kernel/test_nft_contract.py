@@ -17,6 +17,7 @@ from pycnm.kernel import netns, nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
 from pycnm.kernel.worker import run_apart
 from pycnm.nft import ruleset, statements
+from pycnm.nft.divert import divert
 from pycnm.nft.objects import Chain, Element, Rule, Set, Table
 from pycnm.nft.statements import (
     ACCEPT,
@@ -234,6 +235,7 @@ class TestEncodedIsPrinted:
         [
             pytest.param((*SKELETON, *ELEMENTS), id="skeleton"),
             pytest.param(GUARDED, id="guards"),
+            pytest.param(divert(61234), id="divert"),
             pytest.param(ZOO, id="zoo"),
         ],
     )
@@ -245,7 +247,9 @@ class TestEncodedIsPrinted:
         assert tree(encoded) == tree(printed)
         assert len(tree(encoded)) > len([each for each in objects if isinstance(each, Rule)])
 
-    @pytest.mark.parametrize("objects", [SKELETON, ZOO], ids=["skeleton", "zoo"])
+    @pytest.mark.parametrize(
+        "objects", [SKELETON, divert(61234), ZOO], ids=["skeleton", "divert", "zoo"]
+    )
     def test_registers_are_those_of_nft(self, namespaces, objects):
         encoded, printed = namespaces(), namespaces()
         encoded.load(objects)

@@ -133,7 +133,8 @@ def test_started_again_everything_is_as_it_was(reboot, controller, machine, tmp_
         assert outside.ask("192.0.2.1", 8080).server == "c2"
         assert outside.ask("2001:db8::1", 8080).server == "c2"
         assert c1.ask("192.0.2.66", 90)
-    assert "10.1.0.77\tc2 web" in cnm.sandbox("c3").hosts
+    assert "10.1.0.77\tc2 web" in cnm.network("red").names
+    assert [str(address) for address in cnm.resolve("web.red")] == ["10.1.0.77", "fd00:1::3"]
     before = host.picture()
     cnm.sandbox("c2").start()
     assert host.picture() == before

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+from surroundings import agents
 from topology import RUN_NETNS, Place, inside, until
 
 import pycnm
@@ -116,13 +118,19 @@ def test_hosts_and_resolv_conf_are_in_place(c2):
     assert output(c2, "cat", "/etc/resolv.conf") == c2.resolv_conf
     assert "10.20.30.2\tc2" in c2.hosts
     assert c2.resolv_conf.startswith("nameserver 192.0.2.53\n")
+    assert c2.inspect()["HostsPath"] == f"{c2.spec.files}/hosts"
     assert output(c2, "getent", "-s", "files", "hosts", "c2").split() == ["10.20.30.2", "c2"]
     assert host_files == [Path(n).read_bytes() for n in ("/etc/hosts", "/etc/resolv.conf")]
 
 
-def test_a_running_process_sees_who_comes_and_goes(cnm, net, c2):
+def test_a_running_process_sees_who_comes_and_goes(controller, host, outside):
+    cnm = controller(host, dns=True)
+    net = cnm.create_network("my_bridge", subnet="10.20.30.0/24")
+    # What nobody here knows is asked of nobody.
+    c2 = cnm.create_sandbox("c2", dns=["127.0.0.1"])
+    net.connect(c2)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    script = "while read name; do getent -s files hosts $name || echo nobody; done"
+    script = "while read name; do getent hosts $name || echo nobody; done"
     with c2.popen(["sh", "-c", script], **pipes) as process:
 
         def ask(name):
@@ -140,15 +148,64 @@ def test_a_running_process_sees_who_comes_and_goes(cnm, net, c2):
         assert [ask("c3"), ask("web")] == ["10.20.30.9", "nobody"]
         c3.delete()
         assert ask("c3") == "nobody"
+        net.connect(cnm.create_sandbox("c4"), interface="lan0")
+        assert ask("c4") == "10.20.30.3"
+        cnm.sandbox("c2").endpoints[0].configure(ip="10.20.30.77")
+        assert ask("c2") == "10.20.30.77"
         process.stdin.close()
 
 
-def test_without_dns_peers_have_no_names(controller, host, cnm, net, c2):
-    other = controller(host, dns=False)
-    c3 = other.create_sandbox("c3")
-    other.network("my_bridge").connect(c3)
+def test_without_dns_nobody_has_a_name(cnm, net, c2, tmp_path):
+    c3 = cnm.create_sandbox("c3")
+    net.connect(c3)
     assert "c2" not in c3.hosts
     assert "10.20.30.3\tc3" in c3.hosts
+    assert "127.0.0.11" not in c3.resolv_conf
+    assert inside(c3).tables() == []
+    assert agents(tmp_path) == []
+
+
+def test_a_file_that_is_gone_is_there_again_for_the_next_process(cnm, c2):
+    Path(c2.spec.files, "hosts").unlink()
+    assert cnm.check() == [f"the file {c2.spec.files}/hosts is gone"]
+    assert "10.20.30.2\tc2" in output(c2, "cat", "/etc/hosts")
+    assert cnm.check() == []
+
+
+def test_a_file_that_somebody_edited_stays_as_it_is(cnm, net, c2):
+    c2.run(["sh", "-c", "echo 192.0.2.7 db >> /etc/hosts"], check=True)
+    text = c2.hosts
+    assert "192.0.2.7 db\n" in text
+    assert cnm.check() == []
+    net.disconnect(c2)
+    net.connect(c2, ip="10.20.30.9")
+    assert (c2.hosts, output(c2, "cat", "/etc/hosts")) == (text, text)
+    assert cnm.reconcile() == []
+
+
+def test_ip_netns_exec_shows_the_same_files(c2):
+    """Those of what `ip netns` starts are found by the name of the namespace."""
+    for name, text in (("hosts", c2.hosts), ("resolv.conf", c2.resolv_conf)):
+        command = ["ip", "netns", "exec", "c2", "cat", f"/etc/{name}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == (text, "")
+    assert os.readlink("/etc/netns/c2") == c2.spec.files
+    c2.delete()
+    assert not Path("/etc/netns").exists()
+
+
+def test_what_somebody_has_for_ip_netns_stays(cnm, machine):
+    theirs = Path("/etc/netns/theirs")
+    theirs.mkdir(parents=True)
+    (theirs / "hosts").write_text("192.0.2.7\tdb\n")
+    try:
+        box = cnm.create_sandbox("adopted", netns=machine("theirs").name)
+        assert theirs.is_dir()
+        assert cnm.check() == []
+        box.delete()
+        assert (theirs / "hosts").read_text() == "192.0.2.7\tdb\n"
+    finally:
+        shutil.rmtree("/etc/netns")
 
 
 def test_the_sandboxs_namespaces_are_all_that_is_shared(c2):

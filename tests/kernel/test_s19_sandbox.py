@@ -90,14 +90,17 @@ def test_dns_configuration(cnm):
         dns_options=["ndots:2"],
         extra_hosts=["db:192.0.2.7", "gate:host-gateway"],
     )
-    assert c2.resolv_conf.splitlines() == [
+    assert c2.resolv_conf.splitlines()[:4] == [
         "nameserver 192.0.2.53",
         "nameserver 2001:db8::53",
         "search example.test",
         "options ndots:2",
     ]
     cnm.network("bridge").connect(c2)
-    lines = [line.split() for line in c2.hosts.splitlines()]
+    lines = c2.resolv_conf.splitlines()
+    assert lines[:3] == ["nameserver 127.0.0.11", "search example.test", "options ndots:2"]
+    assert "# ExtServers: [192.0.2.53 2001:db8::53]" in lines
+    lines = [line.split() for line in c2.hosts.splitlines() if not line.startswith("#")]
     assert ["127.0.0.1", "localhost"] in lines
     assert ["192.0.2.7", "db"] in lines
     assert ["172.17.0.1", "gate"] in lines
@@ -116,7 +119,8 @@ def test_it_survives_the_program_that_made_it(controller, host, outside, tmp_pat
     assert inside(c2).ping("10.20.30.1")
     assert inside(c2).ping("192.0.2.66")
     assert c2.routes()
-    assert "nameserver 192.0.2.53" in c2.resolv_conf
+    assert "nameserver 127.0.0.11" in c2.resolv_conf
+    assert "ExtServers: [192.0.2.53]" in c2.resolv_conf
     assert cnm.check() == []
     with pytest.raises(pycnm.AlreadyExistsError):
         cnm.create_sandbox("c2")

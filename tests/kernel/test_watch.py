@@ -28,6 +28,7 @@ UNHEARD = {
     "accept_ra",
     "the files",
     "the hosts file",
+    "where ip netns finds the files",
 }
 
 

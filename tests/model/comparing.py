@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ class Names:
         self.networks = {network.name: network.id for network in cnm.networks()}
         self.boxes = {box.name: box.id for box in cnm.sandboxes()}
         self.keys = {box.name: box.key for box in cnm.sandboxes()}
+        self.files = {box.name: box.spec.files for box in cnm.sandboxes()}
         self.endpoints = {
             (network.name, end.name): end.id
             for network in cnm.networks()
@@ -125,12 +127,28 @@ def by_age(world: World, box: Sandbox) -> list[Endpoint]:
 
 
 def listed(listing: str) -> set[str]:
-    """What a fake kernel holds, less how many rules a chain has, and the settings."""
-    return {
-        line
-        for line in listing.splitlines()
-        if not line.startswith(("chain ", "directory ")) and " sysctl " not in line
-    }
+    """What a fake kernel holds, less how many rules a chain has, and the settings.
+
+    Of the files of a sandbox only what isn't the same for all.
+    """
+    found = set()
+    for line in listing.splitlines():
+        if line.startswith("file "):
+            found |= set(_written(*line.removeprefix("file ").split(" ", 1)))
+        elif not line.startswith(("chain ", "directory ")) and " sysctl " not in line:
+            found.add(line)
+    return found
+
+
+def _written(path: str, text: str) -> Iterator[str]:
+    lines = ast.literal_eval(text).splitlines()
+    if path.endswith("/resolv.conf"):
+        yield f"file {path} {'resolver' if lines[0] == 'nameserver 127.0.0.11' else 'servers'}"
+        return
+    yield f"file {path}"
+    for line in lines:
+        if not line.startswith(("#", "127.0.0.1\t", "::1\t", "ff", "fe00::\t")):
+            yield f"file {path} {line}"
 
 
 def held(world: World, names: Names) -> Iterator[str]:
@@ -194,6 +212,8 @@ def _inside(box: Sandbox, names: Names) -> Iterator[str]:
     if box.kind == "own":
         yield f"{ns} namespace"
         yield f"{ns} link lo hardware up"
+        yield f"netns files {box.name} {names.files[box.name]}"
+    yield from _names(box, names)
     for version in (4, 6):
         first = True
         for end in box.order:
@@ -205,6 +225,20 @@ def _inside(box: Sandbox, names: Names) -> Iterator[str]:
             if not first:
                 yield f"{ns} rule from {end.addresses[version]} table {table}"
             first = False
+
+
+def _names(box: Sandbox, names: Names) -> Iterator[str]:
+    ns, identity, files = names.keys[box.name], names.boxes[box.name], names.files[box.name]
+    named = [end for end in box.order if end.network.name != "none"]
+    if named:
+        port = 61000 + int(identity[:8], 16) % 4536
+        yield f"{ns} resolver {port} of {identity[:12]}"
+        yield f"{ns} divert {port}"
+    yield f"file {files}/resolv.conf {'resolver' if named else 'servers'}"
+    yield f"file {files}/hosts"
+    for end in named:
+        for address in end.addresses.values():
+            yield f"file {files}/hosts {address}\t{box.name}"
 
 
 def _attached(end: Endpoint, names: Names) -> Iterator[str]:

@@ -51,13 +51,18 @@ def machines():
 
 
 @contextlib.contextmanager
-def controllers(directory):
-    """Opens controllers, `open_one(host)`; in the end their hosts are as they were before."""
+def controllers(directory, *, dns=True):
+    """Opens controllers, `open_one(host)`; in the end their hosts are as they were before.
+
+    Args:
+        dns: what they are opened with, unless it is said.
+    """
     opened, homes = [], {}
 
     def open_one(host, state="state", before=None, **options):
         homes.setdefault(directory / state, {}).setdefault(host, before or host.picture())
-        opened.append(pycnm.Controller(directory / state, host=host.name, **options))
+        wanted = {"dns": dns} | options
+        opened.append(pycnm.Controller(directory / state, host=host.name, **wanted))
         return opened[-1]
 
     yield open_one
@@ -95,9 +100,14 @@ def machine(as_found):
 
 
 @pytest.fixture
-def controller(machine, tmp_path):
-    """Opens controllers: `controller(host)`; they leave the host as they found it."""
-    with controllers(tmp_path) as open_one:
+def controller(request, machine, tmp_path):
+    """Opens controllers: `controller(host)`; they leave the host as they found it.
+
+    They have names answered in scenarios, and where names are what is tested.  Elsewhere
+    it would start an agent for each test.
+    """
+    dns = request.path.name.startswith(("test_s", "test_names"))
+    with controllers(tmp_path, dns=dns) as open_one:
         yield open_one
 
 

@@ -19,14 +19,21 @@ REAPING = 2.0
 
 
 def own_namespaces():
-    """A network namespace, mounts and an empty /run/netns for this process, for good."""
+    """A network namespace, mounts, an empty /run/netns and an /etc for this process, for good."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts so what it has in the background; what is tested inherits it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     call("unshare", CLONE_NEWNET | CLONE_NEWNS)
     call("mount", b"", b"/", b"none", MS_REC | MS_PRIVATE, None)
     RUN_NETNS.mkdir(mode=0o755, parents=True, exist_ok=True)
-    call("mount", b"tmpfs", str(RUN_NETNS).encode(), b"tmpfs", 0, b"mode=755")
+    place = str(RUN_NETNS).encode()
+    # What is written to /etc goes to a place that the second mount hides.
+    call("mount", b"tmpfs", place, b"tmpfs", 0, b"mode=755")
+    for name in ("upper", "work"):
+        (RUN_NETNS / name).mkdir()
+    layers = b"lowerdir=/etc,upperdir=%b/upper,workdir=%b/work" % (place, place)
+    call("mount", b"overlay", b"/etc", b"overlay", 0, layers)
+    call("mount", b"tmpfs", place, b"tmpfs", 0, b"mode=755")
 
 
 @contextlib.contextmanager
@@ -62,6 +69,7 @@ def surroundings():
         "interfaces": Counter(line.partition(":")[0].strip() for line in devices),
         "tables": Counter(tables.stdout.splitlines()),
         "namespaces": Counter(path.name for path in RUN_NETNS.iterdir()),
+        "files of namespaces": Counter(map(str, Path("/etc").glob("netns*/**"))),
         "mounts": Counter(line.split()[4] for line in mounts),
         "processes": _processes(),
         "descriptors": _descriptors(),

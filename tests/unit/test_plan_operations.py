@@ -22,6 +22,7 @@ from pycnm.plan.links import (
     Up,
     Veth,
 )
+from pycnm.plan.names import Divert, NetnsFiles, Resolver, TextFile
 from pycnm.plan.operation import HOST, Operation, Plan
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton, quoted
@@ -30,9 +31,16 @@ BOX = "/run/netns/c3"
 FAR = "/somewhere/else/c3"
 MAC = "02:42:0a:14:1e:03"
 BRIDGE = Link(HOST, "br0", "bridge")
+DIVERT = Divert(BOX, 61234)
 VETH = Veth(HOST, "veth0", "br0", BOX, "eth0", MAC)
 
 COMMANDS = {
+    "# `cnm agent` answers names at 127.0.0.11:61234 in /run/netns/c3": Resolver(BOX, "id", 61234),
+    "cat > '/my state/hosts' << 'EOF'\n"
+    "10.20.30.3\tc3\n"
+    "# Written by pycnm (27e768a738b3801c); once edited, the file stays as it is left.\n"
+    "EOF": TextFile("/my state/hosts", "10.20.30.3\tc3\n"),
+    "mkdir -p /etc/netns; ln -s '/my state/c3' /etc/netns/c3": NetnsFiles("c3", "/my state/c3"),
     "ip netns add c3": Namespace(BOX),
     f"touch {FAR}; unshare --net={FAR} true": Namespace(FAR),
     "mkdir -p -m 755 /state/c3": Directory("/state/c3"),
@@ -102,6 +110,15 @@ def test_as_a_person_would_type_it(text, operation):
     assert str(operation) == text
 
 
+def test_names_are_led_to_their_port():
+    lines = str(DIVERT).splitlines()
+    start = f"nsenter --net={BOX} nft 'add "
+    assert len(lines) == 6
+    assert all(line.startswith(start) and line.endswith("'") for line in lines)
+    assert lines[2].endswith("ip daddr 127.0.0.11 udp dport 53 udp dport set 61234'")
+    assert lines[5].endswith("ip saddr 127.0.0.11 tcp sport 61234 tcp sport set 53'")
+
+
 @pytest.mark.parametrize("operation", LONG, ids=lambda each: type(each).__name__)
 def test_many_rules_are_many_commands(operation):
     lines = str(operation).splitlines()
@@ -132,25 +149,30 @@ def test_a_shell_takes_a_name_for_a_name(tmp_path, name):
             Rule(key, "10.20.30.3", 7),
             Sysctl(key, f"net/ipv4/conf/{name}/forwarding", "1"),
             Entry("bridges", (name,)),
+            Resolver(f"{key}\n{name}", name, 61234),
+            Divert(key, 61234),
+            TextFile(f"text {name}", f"{name}\nEOF\n{name}\n"),
+            NetnsFiles(f"{name} {name}", f"/somewhere/{name}"),
         )
     )
     program = tmp_path / "program"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >> said\n')
     program.chmod(0o755)
-    for each in ("ip", "nft", "bridge", "sysctl", "nsenter"):
+    for each in ("mkdir", "ln", "ip", "nft", "bridge", "sysctl", "nsenter"):
         (tmp_path / each).symlink_to(program)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     subprocess.run(["/bin/sh", "-c", str(plan)], cwd=tmp_path, env=environment, check=True)
     said = (tmp_path / "said").read_text().splitlines()
     assert not (tmp_path / "x").exists()
     assert said.count(name) >= 10
-    assert said.count(f"--net={key}") == 6
+    assert said.count(f"--net={key}") == 12
+    assert (tmp_path / f"text {name}").read_text().startswith(f"{name}\nEOF\n{name}\n#")
 
 
 # What is recorded
 
 
-@pytest.mark.parametrize("operation", [*COMMANDS.values(), *LONG], ids=repr)
+@pytest.mark.parametrize("operation", [*COMMANDS.values(), *LONG, DIVERT], ids=repr)
 def test_recorded_and_read(operation):
     text = operation.to_json()
     again = Operation.from_json(text)
@@ -161,7 +183,7 @@ def test_recorded_and_read(operation):
 
 
 def test_every_operation_is_known_by_name():
-    used = {type(operation).__name__ for operation in (*COMMANDS.values(), *LONG)}
+    used = {type(operation).__name__ for operation in (*COMMANDS.values(), *LONG, DIVERT)}
     ours = {name for name, cls in Operation.registry.items() if cls.__module__.startswith("pycnm.")}
     assert ours - {PortFlag.__name__} == used  # what its kinds have in common
 

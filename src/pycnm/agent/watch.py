@@ -151,7 +151,7 @@ class Watch:
             return
         try:
             if due.everything:
-                done = drift.reconcile(self._engine, peers=True, seen=differences)
+                done = drift.reconcile(self._engine, seen=differences)
             else:
                 whole = drift.with_what_is_in_it(self._engine, differences)
                 done = [str(each) for each in restoring.restore(self._engine, whole)]

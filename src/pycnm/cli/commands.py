@@ -353,6 +353,15 @@ ROOT = Group(
             "exit status is 1.",
         ),
         Command(
+            "resolve",
+            "Show the addresses of a sandbox by one of its names",
+            "pycnm.cli.naming:resolve",
+            "cnm resolve web.my_bridge",
+            (Operand("NAME", Known.SANDBOXES),),
+            details="A name is a sandbox's, an endpoint's or an alias, with the network's behind "
+            "it if only that network is meant.  The exit status is 1 if nobody has it.",
+        ),
+        Command(
             "events",
             "Show what is changed, as it happens",
             "pycnm.cli.events:events",

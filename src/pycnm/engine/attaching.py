@@ -10,8 +10,7 @@ from typing import TypeVar
 import attrs
 from netaddr import IPAddress
 
-from pycnm.drivers.routing import Attachment, plan_routes
-from pycnm.engine import published, publishing, records, telling
+from pycnm.engine import published, publishing, records, telling, wiring
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.joining import (
@@ -28,7 +27,7 @@ from pycnm.engine.realising import Escalate, adjust, refitted, use_of
 from pycnm.engine.records import EndpointRow, NetworkRow, SandboxRow
 from pycnm.errors import InUseError, InvalidArgumentError, NotFoundError, PortInUseError
 from pycnm.plan.host import HostFacts
-from pycnm.plan.operation import Plan
+from pycnm.plan.names import TakenInsideError
 from pycnm.spec.objects import EndpointSpec
 from pycnm.spec.ports import PortBinding, PortSpec
 from pycnm.store.locks import Lock
@@ -156,7 +155,7 @@ def connect(engine: Engine, network: str, sandbox: str, request: EndpointRequest
 
         return attempt(engine, "connect", net, box, decide)
 
-    return _with_other_ports(request.publish, choose)
+    return with_other_ports(request.publish, choose)
 
 
 def join(engine: Engine, endpoint: str, sandbox: str, interface: str | None = None) -> None:
@@ -195,7 +194,7 @@ def join(engine: Engine, endpoint: str, sandbox: str, interface: str | None = No
 
         attempt(engine, "join", found.network, box, decide)
 
-    _with_other_ports(specs, choose)
+    with_other_ports(specs, choose)
 
 
 def leave(engine: Engine, endpoint: str) -> None:
@@ -221,7 +220,7 @@ def leave(engine: Engine, endpoint: str) -> None:
         decision.leave_ports(bindings)
         decision.events += telling.disconnected(decision.tx, now, bindings)
         adjust(engine, decision, row, before, facts)
-        detach(decision, now)
+        detach(engine, decision, now)
 
     attempt_on(engine, "leave", endpoint, decide)
 
@@ -244,7 +243,7 @@ def delete(engine: Engine, endpoint: str, *, force: bool = False) -> None:
         before = use_of(decision, row.number)
         retire(decision, now)
         adjust(engine, decision, row, before, facts)
-        detach(decision, now)
+        detach(engine, decision, now)
 
     attempt_on(engine, "disconnect", endpoint, decide, forward=True)
 
@@ -257,11 +256,11 @@ def retire(decision: Decision, row: EndpointRow) -> None:
     decision.leave(ENDPOINTS, row.number)
 
 
-def detach(decision: Decision, row: EndpointRow) -> None:
-    """Have what the kernel holds for an endpoint unmade, and its sandbox rerouted."""
+def detach(engine: Engine, decision: Decision, row: EndpointRow) -> None:
+    """Have what the kernel holds for an endpoint unmade, and its sandbox rewired."""
     decision.drop(row.spec.id)
     if row.sandbox is not None:
-        reroute(decision, row.sandbox)
+        wiring.rewire(engine, decision, row.sandbox)
 
 
 def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> list[PortBinding]:
@@ -294,7 +293,7 @@ def publish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> list[Po
 
         return attempt_on(engine, "publish", endpoint, decide)
 
-    return publishing.listed(_with_other_ports(specs, choose))
+    return publishing.listed(with_other_ports(specs, choose))
 
 
 def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
@@ -316,8 +315,13 @@ def unpublish(engine: Engine, endpoint: str, specs: Sequence[PortSpec]) -> None:
     attempt_on(engine, "unpublish", endpoint, decide, forward=True)
 
 
-def _with_other_ports(specs: Sequence[PortSpec], choose: Callable[[Sequence[int]], T]) -> T:
-    """Choose again where a chosen port turned out to be some program's."""
+def with_other_ports(specs: Sequence[PortSpec], choose: Callable[[Sequence[int]], T]) -> T:
+    """Choose again where a chosen port turned out to be some program's.
+
+    Args:
+        specs: those of the host that are wanted.
+        choose: chooses these and one for the resolver, but not what it is given.
+    """
     avoid: list[int] = []
     chooses = not all(spec.exact for spec in specs)
     while True:
@@ -325,7 +329,8 @@ def _with_other_ports(specs: Sequence[PortSpec], choose: Callable[[Sequence[int]
             return choose(avoid)
         except PortInUseError as error:
             # One that was named, or is named for another protocol, fails again.
-            again = chooses and error.port and error.port not in avoid
+            chosen = chooses or isinstance(error, TakenInsideError)
+            again = chosen and error.port and error.port not in avoid
             if not again or len(avoid) >= publishing.ATTEMPTS:
                 raise
             avoid.append(error.port)
@@ -376,31 +381,13 @@ def _join(
     adjust(engine, decision, row, before, facts)
     plan = driver.plan_endpoint(row.spec, spec, into.spec, engine.kernel.features)
     ports = publishing.plan(driver, row.spec, spec, bindings, whole=True)
-    # The sockets first: a port that is taken is the likeliest failure of all.
+    inside = wiring.plan(engine, decision.tx, into.number, avoid=avoid)
+    # The agent first, as it takes a while.
+    decision.replace(*inside.names)
+    # Then the ports: that one is taken is the likeliest failure of all.
     decision.add(spec.id, publishing.together(plan, ports))
-    reroute(decision, into.number)
+    decision.replace(*inside.routes)
     decision.events += telling.connected(decision.tx, spec, row.number, into.number, bindings)
-
-
-def reroute(decision: Decision, sandbox: int) -> None:
-    """Have the default routes of a sandbox follow the endpoints it has now."""
-    owner, plan = plan_of_routes(decision, sandbox)
-    decision.replace(owner, plan)
-
-
-def plan_of_routes(decision: Decision, sandbox: int) -> tuple[str, Plan]:
-    """Whose the default routes of a sandbox are, and what they are to be now."""
-    box = decision.tx.execute(
-        "SELECT key, down FROM sandboxes WHERE number = ?", (sandbox,)
-    ).fetchone()
-    # One whose record is damaged, or was set aside, has none.
-    if box is None or box[1]:
-        return f"routes:{sandbox}", Plan()
-    attachments = [
-        Attachment(row.spec, records.network_spec(decision.tx, row.network))
-        for row in records.endpoints_of_sandbox(decision.tx, sandbox)
-    ]
-    return f"routes:{sandbox}", plan_routes(box[0], attachments)
 
 
 def _bracketed(address: IPAddress) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from pycnm.engine import files, quarantine, records
+from pycnm.engine import quarantine, records, wiring
 from pycnm.engine.differences import Differences, differing, recorded
 from pycnm.engine.engine import Engine
 from pycnm.engine.mending import mend
@@ -32,8 +32,8 @@ def of_network(reader: Reader, row: NetworkRow) -> list[str]:
 
 
 def of_sandbox(row: SandboxRow) -> list[str]:
-    """A sandbox's own, and its default routes."""
-    return [row.spec.id, f"routes:{row.number}"]
+    """A sandbox's own, its names, and its default routes."""
+    return [row.spec.id, *wiring.owners(row.number)]
 
 
 def with_endpoints(reader: Reader, row: NetworkRow) -> list[str]:
@@ -77,14 +77,8 @@ def check(engine: Engine, owners: Collection[str] | None = None) -> list[str]:
                 each for each in operations if isinstance(each, Address) and each.ns == HOST
             ]
             told += engine.kernel.obstacles(_forwarding(reader), addresses)
-        told += [f"the file {path} is gone" for path in files.gone(_boxes(reader, owners))]
     del kept
     return [*told, *(words for _, words in engine.kernel.check(operations))]
-
-
-def _boxes(reader: Reader, owners: Collection[str] | None) -> list[SandboxRow]:
-    found = records.sandboxes(reader)
-    return [box for box in found if owners is None or box.spec.id in owners]
 
 
 def _forwarding(reader: Reader) -> list[str]:
@@ -100,18 +94,13 @@ def _forwarding(reader: Reader) -> list[str]:
 
 
 def reconcile(
-    engine: Engine,
-    owners: Collection[str] | None = None,
-    *,
-    peers: bool,
-    seen: Differences | None = None,
+    engine: Engine, owners: Collection[str] | None = None, seen: Differences | None = None
 ) -> list[str]:
     """Put back what somebody removed; what was done, as a person would type it.
 
     Args:
         owners: whose plans; by default everybody's, and what is damaged is
             mended, and forwarding fitted to what became of the host.
-        peers: whether sandboxes find each other by their hosts files.
         seen: how the kernel differs from all plans, where that is known.
 
     Raises:
@@ -124,10 +113,6 @@ def reconcile(
     # What it needs is there only now; what it changes may be in the way of ours.
     if owners is None and adapt_forwarding(engine):
         done += [str(operation) for operation in put_back(engine)]
-    with engine.reading() as reader:
-        for path, box in files.gone(_boxes(reader, owners)).items():
-            files.write(reader, box, peers=peers)
-            done.append(f"# pycnm writes {path}")
     del kept
     return [*troubles, *done]
 
@@ -174,12 +159,12 @@ def _suspects(reader: Reader, suspicion: Suspicion) -> set[str]:
         (json.dumps(sorted(owners)),),
     )
     for identity, number in rows:
-        owners |= {identity, f"routes:{number}"}
+        owners |= {identity, *wiring.owners(number)}
     return owners
 
 
 def with_what_is_in_it(engine: Engine, differences: Differences) -> Differences:
-    """What differs, and with each sandbox in it its endpoints and its routes."""
+    """What differs, and with each sandbox in it its endpoints, its names and its routes."""
     found = {**differences}
     with engine.reading() as reader:
         rows = reader.execute(
@@ -188,6 +173,6 @@ def with_what_is_in_it(engine: Engine, differences: Differences) -> Differences:
             (json.dumps(sorted(differences)),),
         )
         for number, endpoint in rows:
-            for owner in (f"routes:{number}", *([] if endpoint is None else [endpoint])):
+            for owner in (*wiring.owners(number), *([] if endpoint is None else [endpoint])):
                 found.setdefault(owner, {})
     return found

@@ -50,14 +50,16 @@ class Engine:
     Args:
         state_dir: where everything is recorded.
         kernel: what plans run on.
+        dns: whether names are answered in sandboxes that it connects.
 
     Attributes:
         watches: what followers wait with, to be ended.
     """
 
-    def __init__(self, state_dir: Path, kernel: Kernel) -> None:
+    def __init__(self, state_dir: Path, kernel: Kernel, *, dns: bool = True) -> None:
         self.state_dir = state_dir
         self.kernel = kernel
+        self.dns = dns
         self.db = Database(state_dir, MIGRATIONS)
         self.locks = Locks(state_dir)
         self.watches: set[Ends] = set()

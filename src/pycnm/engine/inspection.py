@@ -7,6 +7,8 @@ from typing import Any
 
 from pycnm.engine import published, records
 from pycnm.engine.engine import Engine
+from pycnm.engine.files import HOSTS, RESOLV_CONF
+from pycnm.engine.naming import names_of
 from pycnm.engine.records import EndpointRow, NetworkRow, Reader, SandboxRow
 from pycnm.spec.objects import Pool
 from pycnm.spec.ports import PortBinding
@@ -105,12 +107,21 @@ def endpoint(reader: Reader, row: EndpointRow) -> Document:
         Interface=spec.interface,
         HostInterface=spec.host_interface,
         Aliases=list(spec.aliases),
+        DNSNames=_names(reader, row),
         GwPriority=spec.gateway_priority,
         LinkLocalIPs=[text.partition("/")[0] for text in spec.link_local_ips],
         DriverOpts=dict(spec.options) or None,
         Ports=_ports(published.bindings(reader, row.number)),
         Created=spec.created,
     )
+
+
+def _names(reader: Reader, row: EndpointRow) -> list[str]:
+    """What it is called by those on its network; as yet, before it is joined."""
+    box = None if row.sandbox is None else records.sandbox_row(reader, row.sandbox)
+    if box is not None:
+        return list(names_of(row.spec, box.spec))
+    return list(dict.fromkeys((row.spec.name, *row.spec.aliases)))
 
 
 def sandbox(reader: Reader, row: SandboxRow, state: str) -> Document:
@@ -125,6 +136,8 @@ def sandbox(reader: Reader, row: SandboxRow, state: str) -> Document:
         SandboxKey=spec.key or "default",
         Adopted=spec.adopted,
         Hostname=spec.hostname,
+        HostsPath="" if spec.is_host else f"{spec.files}/{HOSTS}",
+        ResolvConfPath="" if spec.is_host else f"{spec.files}/{RESOLV_CONF}",
         Dns=list(spec.dns),
         DnsSearch=list(spec.dns_search),
         DnsOptions=list(spec.dns_options),

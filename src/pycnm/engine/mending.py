@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from netaddr import IPAddress, IPNetwork
 
-from pycnm.engine import quarantine, records
-from pycnm.engine.attaching import reroute
+from pycnm.engine import quarantine, records, wiring
 from pycnm.engine.decision import Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.planning import plan_endpoint, plan_network
@@ -43,7 +42,7 @@ def mend(engine: Engine) -> list[str]:
         sound = {box.number for box in records.sandboxes(decision.tx)}
         for _, _, sandbox in quarantine.endpoints(decision.tx):
             if sandbox is not None and sandbox in sound:
-                reroute(decision, sandbox)
+                wiring.rewire(engine, decision, sandbox)
         for owner in quarantine.incomplete(decision.tx):
             _plan_again(engine, decision, owner)
         drop_unneeded(decision)
@@ -86,8 +85,9 @@ def _plan_again(engine: Engine, decision: Decision, owner: str) -> None:
     if owner in OWNERS:
         plan = host_plan(engine, owner, engine.kernel.facts())
         decision.add(owner, unrecorded(decision, owner, plan))
-    elif owner.startswith("routes:"):
-        reroute(decision, int(owner.removeprefix("routes:")))
+    elif (number := wiring.sandbox_of(owner)) is not None:
+        plans = wiring.plan(engine, decision.tx, number)
+        decision.replace(*(plans.routes if owner == plans.routes[0] else plans.names))
     else:
         decision.replace(owner, _plan(engine, decision, owner))
 

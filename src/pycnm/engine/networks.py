@@ -312,7 +312,7 @@ def _delete(engine: Engine, number: int, boxes: set[int], *, force: bool) -> Non
             retire(decision, endpoint)
         unrealise(decision, row)
         for endpoint in endpoints:
-            detach(decision, endpoint)
+            detach(engine, decision, endpoint)
         decision.leave(NETWORKS, number)
         decision.events.append(telling.network("destroy", row.spec))
 

@@ -57,8 +57,13 @@ def lost(reader: Reader) -> list[str]:
     """Whose operations are recorded still, though the objects are set aside; as they were made."""
     found = [(origin, content) for origin, _, content in _rows(reader) if origin in _OBJECTS]
     found.sort(key=lambda each: [*_OBJECTS].index(each[0]))
-    routes = [f"routes:{content['number']}" for origin, content in found if origin == "sandboxes"]
-    return [*(content["id"] for _, content in found), *routes]
+    inside = [
+        f"{what}:{content['number']}"
+        for origin, content in found
+        if origin == "sandboxes"
+        for what in ("routes", "names")
+    ]
+    return [*(content["id"] for _, content in found), *inside]
 
 
 def endpoints(reader: Reader) -> list[tuple[str, int, int | None]]:

@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 from netaddr import IPAddress, IPNetwork
 
-from pycnm.engine import published, telling
-from pycnm.engine.attaching import attempt_on, plan_of_routes
+from pycnm.engine import published, telling, wiring
+from pycnm.engine.attaching import attempt_on
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.joining import endpoint_request, lease
@@ -107,8 +107,9 @@ def _apply(engine: Engine, decision: Decision, row: NetworkRow, after: EndpointR
         return
     decision.events.append(telling.changed(decision.tx, after))
     plans = {spec.id: plan_endpoint(engine, decision.tx, row, after)}
-    owner, routes = plan_of_routes(decision, after.sandbox)
-    plans[owner] = routes
+    inside = wiring.plan(engine, decision.tx, after.sandbox, anew=False)
+    plans.update([inside.routes])
+    decision.replace(*inside.names)
     # All of it is recorded anew, in the order in which it can be done again.
     for each, plan in plans.items():
         decision.drop(each)

@@ -82,7 +82,7 @@ class NetworkRow(NamedTuple):
 
 
 class SandboxRow(NamedTuple):
-    """A sandbox; `used` once a process was started in it with its own files.
+    """A sandbox.
 
     One that is `down` went with an earlier life of the host: what is recorded of
     it is kept, but the kernel holds nothing for it.
@@ -90,7 +90,6 @@ class SandboxRow(NamedTuple):
 
     number: int
     spec: SandboxSpec
-    used: bool = False
     down: bool = False
 
 
@@ -210,7 +209,7 @@ def sandbox_by_number(reader: Reader, number: int) -> SandboxRow:
         NotFoundError: it is gone.
         Abandoned: its maker died over it.
     """
-    row = _current(reader, "sandboxes", f"{_COLUMNS}, used, down", "sandbox", number)
+    row = _current(reader, "sandboxes", f"{_COLUMNS}, down", "sandbox", number)
     return _sandbox_row(number, read(SandboxSpec, "sandboxes", row), row)
 
 
@@ -228,15 +227,14 @@ def network_by_number(reader: Reader, number: int) -> NetworkRow:
 def sandbox_row(reader: Reader, number: int) -> SandboxRow | None:
     """The sandbox of a row, pending or not; None if it is gone."""
     row = reader.execute(
-        f"SELECT {_COLUMNS}, used, down FROM sandboxes WHERE number = ?",  # noqa: S608
+        f"SELECT {_COLUMNS}, down FROM sandboxes WHERE number = ?",  # noqa: S608
         (number,),
     ).fetchone()
     return _sandbox_row(number, read(SandboxSpec, "sandboxes", row), row) if row else None
 
 
 def _sandbox_row(number: int, spec: SandboxSpec, row: tuple[Any, ...]) -> SandboxRow:
-    used, down = row[-2:]
-    return SandboxRow(number, spec, bool(used), bool(down))
+    return SandboxRow(number, spec, bool(row[-1]))
 
 
 def block(subnet: IPNetwork) -> tuple[int, bytes, bytes]:
@@ -302,7 +300,7 @@ def networks(reader: Reader) -> list[NetworkRow]:
 def sandboxes(reader: Reader) -> list[SandboxRow]:
     """All sandboxes, as they were made."""
     rows = reader.execute(
-        f"SELECT {_COLUMNS}, used, down FROM sandboxes "  # noqa: S608
+        f"SELECT {_COLUMNS}, down FROM sandboxes "  # noqa: S608
         "WHERE arriving IS NULL AND leaving IS NULL ORDER BY number"
     ).fetchall()
     found = readable(reader, SandboxSpec, "sandboxes", rows)

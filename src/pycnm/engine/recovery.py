@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from pycnm.engine import journal, published, quarantine, records, telling
+from pycnm.engine import journal, published, quarantine, records, telling, wiring
 from pycnm.engine.differences import recorded
 from pycnm.engine.engine import Engine
 from pycnm.engine.realising import OWNERS, adapt_forwarding
 from pycnm.engine.records import SandboxRow
 from pycnm.errors import CleanupError, InUseError, StoreError
 from pycnm.kernel import netns
+from pycnm.plan.names import NetnsFiles
+from pycnm.plan.operation import Operation
 from pycnm.store.locks import Lock
 
 _INCARNATION = "incarnation"
@@ -76,14 +79,15 @@ def _reboot(engine: Engine) -> list[str]:
     with engine.locks.hold([Lock.recovery(), Lock.host(exclusive=True)]):
         with engine.db.write(durable=True) as tx:
             _settle_all(engine, tx)
+            links = _links(tx)
             for box in records.sandboxes(tx):
                 # One that is the host is there again when the host is.
                 if not box.spec.is_host and not box.down:
                     _put_down(tx, box)
-            tx.execute("UPDATE sandboxes SET used = 0")
             _forget_defaults(tx)
         shutil.rmtree(engine.state_dir / "sandboxes", ignore_errors=True)
-        return _again(engine)
+        # Unlike everything else, /etc is as it was.
+        return [*_attempt(engine, undo=links), *_again(engine)]
 
 
 def _settle_all(engine: Engine, tx: records.Reader) -> None:
@@ -96,7 +100,7 @@ def _settle_all(engine: Engine, tx: records.Reader) -> None:
 
 def _put_down(tx: records.Reader, box: SandboxRow) -> None:
     """Record, and publish, that a sandbox went with the host."""
-    owners = [box.spec.id, f"routes:{box.number}"]
+    owners = [box.spec.id, *wiring.owners(box.number)]
     for row in records.endpoints_of_sandbox(tx, box.number):
         owners.append(row.spec.id)
         journal.publish(tx, telling.disconnected(tx, row, published.bindings(tx, row.number)))
@@ -120,11 +124,22 @@ def _forget_defaults(tx: records.Reader) -> None:
             tx.execute("DELETE FROM operations WHERE owner = ?", (owner,))
 
 
+def _links(tx: records.Reader) -> list[Operation]:
+    return [operation for _, operation in recorded(tx, kinds=[NetnsFiles])]
+
+
 def _again(engine: Engine) -> list[str]:
     with engine.reading() as reader:
         operations = [operation for _, operation in recorded(reader)]
+    return _attempt(engine, do=operations)
+
+
+def _attempt(
+    engine: Engine, *, undo: Sequence[Operation] = (), do: Sequence[Operation] = ()
+) -> list[str]:
+    """Do what can be done; what couldn't be."""
     try:
-        engine.kernel.attempt((), operations)
+        engine.kernel.attempt(undo, do)
     except CleanupError as error:
         return [str(part) for part in error.exceptions]
     return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
+from pycnm.engine import wiring
 from pycnm.engine.differences import RULES, Differences, are_rules, differing, recorded
 from pycnm.engine.engine import Engine
 from pycnm.engine.realising import OWNERS
@@ -14,6 +15,7 @@ from pycnm.plan.operation import Operation
 from pycnm.store.locks import Lock
 
 _AT_ONCE = 100
+_PATIENCE = 3
 
 
 def put_back(
@@ -34,7 +36,13 @@ def put_back(
         CleanupError: some of it could not be put back.
     """
     done: list[Operation] = []
+    rounds: list[Differences] = []
     while found := differing(engine, owners) if seen is None else seen:
+        # One is the other's end, as in a damaged record; or somebody is against it.
+        if rounds.count(found) == _PATIENCE:
+            words = {each for differences in found.values() for each in differences.values()}
+            raise CleanupError("part of it could not be put back", [*map(CNMError, sorted(words))])
+        rounds.append(found)
         done += restore(engine, found)
         if are_rules(found):
             break
@@ -87,17 +95,18 @@ def _portions(reader: Reader, owners: Collection[str]) -> list[set[str]]:
     host = {*OWNERS} & {*owners}
     rows = reader.execute(f"SELECT id FROM networks WHERE id {among} ORDER BY number", listed)  # noqa: S608
     networks = [{identity} for (identity,) in rows]
-    boxes: dict[str, set[str]] = {}
+    boxes: dict[object, set[str]] = {}
     rows = reader.execute(
         f"SELECT id, number FROM sandboxes WHERE id {among} UNION ALL "  # noqa: S608
         f"SELECT id, sandbox FROM endpoints WHERE id {among}",
         listed * 2,
     )
     for identity, box in rows:
-        boxes.setdefault(f"routes:{box}", set()).add(identity)
+        boxes.setdefault(box, set()).add(identity)
     rest = {*owners} - host.union(*networks, *boxes.values())
     for owner in rest:
-        boxes.setdefault(owner, set()).add(owner)
+        box = wiring.sandbox_of(owner)
+        boxes.setdefault(owner if box is None else box, set()).add(owner)
     parts = [[host] if host else [], networks, [*boxes.values()]]
     return [
         set().union(*part[start : start + _AT_ONCE])
@@ -111,7 +120,7 @@ def _put_back(
 ) -> list[Operation]:
     done: dict[Operation, None] = {}
     failures: list[Exception] = []
-    before: dict[Operation, str] = {}
+    rounds: list[dict[Operation, str]] = []
     with engine.reading() as reader:
         operations = [operation for _, operation in recorded(reader, owners, kinds)]
     looked_at = operations
@@ -119,7 +128,7 @@ def _put_back(
         found = dict(engine.kernel.check(looked_at))
         if not found:
             return list(done)
-        if found == before:
+        if found in rounds:
             words = [CNMError(each) for each in found.values()]
             raise CleanupError("part of it could not be put back", failures or words)
         # What hangs on something that is put back went with it, seen or not.
@@ -135,7 +144,8 @@ def _put_back(
         except CleanupError as error:
             failures += error.exceptions
         done |= dict.fromkeys(todo)
-        looked_at, before = todo, found
+        rounds.append(found)
+        looked_at = todo
 
 
 def _locks(engine: Engine, owners: Collection[str]) -> set[Lock]:
@@ -147,8 +157,7 @@ def _locks(engine: Engine, owners: Collection[str]) -> set[Lock]:
     listed = (json.dumps(sorted(owners)),)
     among = "IN (SELECT value FROM json_each(?))"
     locks = {Lock.host(exclusive=True)} if not {*OWNERS}.isdisjoint(owners) else set()
-    routes = [owner.removeprefix("routes:") for owner in owners if owner.startswith("routes:")]
-    boxes = {int(number) for number in routes}
+    boxes = {number for each in owners if (number := wiring.sandbox_of(each)) is not None}
     with engine.reading() as reader:
         rows = reader.execute(f"SELECT number FROM networks WHERE id {among}", listed)  # noqa: S608
         networks = {number: True for (number,) in rows}

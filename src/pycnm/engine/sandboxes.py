@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import attrs
 
-from pycnm.engine import published, records, telling
-from pycnm.engine.attaching import reroute, retire
+from pycnm.engine import published, records, telling, wiring
+from pycnm.engine.attaching import retire, with_other_ports
 from pycnm.engine.decision import SANDBOXES, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.networks import now
@@ -82,6 +82,7 @@ def create(engine: Engine, spec: SandboxSpec, *, own_machine: bool) -> SandboxRo
         _refuse_taken(decision.tx, spec)
         number = decision.insert_sandbox(spec)
         decision.add(spec.id, plan_sandbox(spec, engine.kernel.features))
+        wiring.rewire(engine, decision, number)
         decision.events.append(telling.sandbox("create", spec))
         return SandboxRow(number, spec)
 
@@ -150,7 +151,7 @@ def start(engine: Engine, reference: str) -> bool:
                 f"`cnm sandbox start {row.spec.name}`"
             )
         with contextlib.suppress(_Moved):
-            _start(engine, row.number, networks)
+            with_other_ports((), partial(_start, engine, row.number, networks))
             return True
 
 
@@ -172,7 +173,7 @@ def refuse_gone(spec: SandboxSpec) -> None:
         )
 
 
-def _start(engine: Engine, number: int, networks: set[int]) -> None:
+def _start(engine: Engine, number: int, networks: set[int], avoid: Sequence[int]) -> None:
     def decide(facts: HostFacts | None, decision: Decision) -> None:
         tx = decision.tx
         box = records.sandbox_by_number(tx, number)
@@ -186,12 +187,14 @@ def _start(engine: Engine, number: int, networks: set[int]) -> None:
         for net, row in rows.items():
             adjust(engine, decision, row, before[net], facts)
         decision.add(box.spec.id, plan_sandbox(box.spec, engine.kernel.features))
+        plans = wiring.plan(engine, tx, number, avoid=avoid)
+        decision.add(*plans.names)
         decision.events.append(telling.sandbox("start", box.spec))
         for end in endpoints:
             decision.add(end.spec.id, plan_endpoint(engine, tx, rows[end.network], end))
             bindings = published.bindings(tx, end.number)
             decision.events += telling.connected(tx, end.spec, end.network, number, bindings)
-        reroute(decision, number)
+        decision.add(*plans.routes)
 
     _attempt(engine, "start sandbox", number, networks, decide)
 
@@ -234,7 +237,8 @@ def _delete(engine: Engine, number: int, networks: set[int], *, force: bool) -> 
         decision.drop(box.spec.id)
         for endpoint in endpoints:
             decision.drop(endpoint.spec.id)
-        decision.drop(f"routes:{number}")
+        for owner in wiring.owners(number):
+            decision.drop(owner)
         decision.leave(SANDBOXES, number)
         decision.events.append(telling.sandbox("destroy", box.spec))
 
@@ -270,9 +274,3 @@ def _attempt(
             facts = engine.kernel.facts()
         else:
             return
-
-
-def mark_used(engine: Engine, sandbox_id: str) -> None:
-    """Note that a process was started in it with its own hosts file."""
-    with engine.db.write() as tx:
-        tx.execute("UPDATE sandboxes SET used = 1 WHERE id = ? AND used = 0", (sandbox_id,))

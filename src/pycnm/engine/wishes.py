@@ -42,7 +42,8 @@ def sandbox_spec(
         hostname=text if hostname is None else names.hostname(hostname),
         dns=[str(addresses.address(item, "DNS server")) for item in _texts(dns, "dns")],
         dns_search=[
-            names.domain_name(item, "search domain") for item in _texts(dns_search, "dns_search")
+            item if item == "." else names.domain_name(item, "search domain")
+            for item in _texts(dns_search, "dns_search")
         ],
         dns_options=[_word(item) for item in _texts(dns_options, "dns_options")],
         extra_hosts=_hosts(extra_hosts),

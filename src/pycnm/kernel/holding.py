@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pycnm.errors import KernelError, PortInUseError
 from pycnm.kernel import occupants
-from pycnm.kernel.agent import Agent
 from pycnm.kernel.session import REALISATIONS, LinuxSession
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
+
+if TYPE_CHECKING:
+    from pycnm.kernel.agent import Agent
 
 _SERVICE = "ports"
 
@@ -23,8 +24,8 @@ class Holder:
     The calling thread must be in the namespace of the host.
     """
 
-    def __init__(self, state_dir: Path | None) -> None:
-        self._agent = Agent(state_dir)
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
 
     def hold(self, ports: Sequence[HeldPort]) -> Callable[[], None]:
         """Have every port bound, or none of them; call what is returned to wait for it.
@@ -97,10 +98,10 @@ def _advice(code: int, fact: HeldPort) -> str:
 
 class _HeldPorts:
     def add(self, session: LinuxSession, fact: HeldPort) -> None:
-        session.queue_port(fact)
+        session.queue_for_agent("hold", fact)
 
     def remove(self, session: LinuxSession, fact: HeldPort) -> None:
-        session.release_port(fact)
+        session.queue_for_agent("release", fact)
 
     def differs(self, session: LinuxSession, fact: HeldPort) -> str | None:
         if session.holds_port(fact):

@@ -12,8 +12,10 @@ from typing import TypeVar
 
 from pycnm.errors import CNMError
 from pycnm.kernel import addressing, facts, firewalls, links, netns, recalling
+from pycnm.kernel.agent import Agent
 from pycnm.kernel.holding import Holder
 from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
+from pycnm.kernel.resolving import Resolvers
 from pycnm.kernel.routes import OnLinkRoutes
 from pycnm.kernel.session import LinuxSession, refusals
 from pycnm.kernel.sysctl import Settings
@@ -34,7 +36,7 @@ class LinuxKernel(Runner[LinuxSession]):
     Args:
         host: path of the namespace that plays the machine; by default the
             calling thread's.
-        state_dir: where the agent that holds ports has its socket.
+        state_dir: where the agent has its socket.
 
     Raises:
         NotFoundError: there is no namespace at `host`.
@@ -43,7 +45,8 @@ class LinuxKernel(Runner[LinuxSession]):
     def __init__(self, host: str | None = None, state_dir: Path | None = None) -> None:
         self._host = netns.descriptor(host or netns.this_thread())
         self._workers = Workers()
-        self._holder = Holder(state_dir)
+        agent = Agent(state_dir)
+        self._holder, self._resolvers = Holder(agent), Resolvers(agent)
         self._settings = Settings()
         self._lock = threading.Lock()
         self._features: Features | None = None
@@ -191,7 +194,9 @@ class LinuxKernel(Runner[LinuxSession]):
         """What `work` returns, given a session on one of our threads."""
 
         def run() -> T:
-            session = LinuxSession(self._host, self._holder, self._settings, self._take_sockets())
+            session = LinuxSession(
+                self._host, self._holder, self._resolvers, self._settings, self._take_sockets()
+            )
             failed = True
             try:
                 with refusals(lambda: session.latest or "ip link"):

@@ -35,6 +35,7 @@ _VERDICTS: Final = {"drop": 0, "accept": 1, "jump": -3, "goto": -4, "return": -5
 _VERDICT_WORDS: Final = {code: word for word, code in _VERDICTS.items()}
 
 _META: Final = {
+    nft.META_PROTOCOL: 1,
     nft.IIF: 4,
     nft.IIFNAME: 6,
     nft.OIFNAME: 7,
@@ -66,10 +67,16 @@ _PAYLOAD: Final = {
     nft.IP6_DADDR: (_NETWORK, 24),
     nft.IP_FRAGMENT: (_NETWORK, 6),
     nft.TH_DPORT: (_TRANSPORT, 2),
+    nft.UDP_SPORT: (_TRANSPORT, 0),
     nft.UDP_DPORT: (_TRANSPORT, 2),
+    nft.TCP_SPORT: (_TRANSPORT, 0),
+    nft.TCP_DPORT: (_TRANSPORT, 2),
     nft.ICMPV6_TYPE: (_TRANSPORT, 0),
     nft.ND_TARGET: (_TRANSPORT, 8),
 }
+# Where the header of a writable field has its checksum (NFT_PAYLOAD_CSUM_INET).
+_INTERNET_CHECKSUM: Final = 1
+_CHECKSUM: Final = {nft.UDP_SPORT: 6, nft.UDP_DPORT: 6, nft.TCP_SPORT: 16, nft.TCP_DPORT: 16}
 _COMPARABLE: Final = 16  # bytes; netfilter's quick comparison takes no more
 
 
@@ -160,7 +167,11 @@ def _operand(selector: nft.Selector, value: Any) -> bytes:
     if isinstance(value, str):
         return _pack_one(value)
     # Headers are in network order, what the kernel knows itself isn't.
-    known = selector in _META or selector in _CT or selector in _FIB
+    known = (
+        (selector in _META and selector is not nft.META_PROTOCOL)
+        or selector in _CT
+        or selector in _FIB
+    )
     return _number(value).to_bytes(selector.size, sys.byteorder if known else "big")
 
 
@@ -289,6 +300,22 @@ def _look_up(
     return encoded + _expression("lookup", *data, be32(5, int(operator == "!=")))
 
 
+def _assign(statement: nft.Assign) -> bytes:
+    value = attribute(_DATA_VALUE, statement.value.to_bytes(2, "big"))
+    register = _register(0)
+    base, offset = _PAYLOAD[statement.selector]
+    return _expression("immediate", attribute(1, register), attribute(2, value)) + _expression(
+        "payload",
+        attribute(5, register),
+        be32(2, base),
+        be32(3, offset),
+        be32(4, statement.selector.size),
+        be32(6, _INTERNET_CHECKSUM),
+        be32(7, _CHECKSUM[statement.selector]),
+        be32(8, 0),
+    )
+
+
 def _translate(statement: nft.NAT) -> bytes:
     encoded = _look_up(statement.key, statement.map, _register(0))
     data = [
@@ -335,6 +362,7 @@ _ENCODERS: Final[dict[type[nft.Statement], Callable[[Any], bytes]]] = {
     nft.Match: _match,
     nft.Lookup: lambda statement: _look_up(statement.key, statement.set, None, statement.operator),
     nft.VerdictMap: lambda statement: _look_up(statement.key, statement.map, _INTO_VERDICT),
+    nft.Assign: _assign,
     nft.Counter: lambda _: _COUNTER,
     nft.Verdict: _judge,
     nft.NAT: _translate,

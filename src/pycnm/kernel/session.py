@@ -12,7 +12,7 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from pycnm.errors import CNMError, KernelError, PermissionDeniedError
 from pycnm.kernel import conntrack, netns, nfnetlink
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from netaddr import IPAddress
 
     from pycnm.kernel.holding import Holder
+    from pycnm.kernel.resolving import Resolvers
     from pycnm.kernel.sysctl import Settings
     from pycnm.plan.ports import HeldPort
 
@@ -32,6 +33,8 @@ _OPEN = 32
 MANY = 128
 
 T = TypeVar("T")
+AgentTask: TypeAlias = Literal["hold", "release", "serve", "dismiss"]
+"""Ports of the host to be held or let go; sandboxes whose names are to be answered or not."""
 
 
 class Queued(NamedTuple):
@@ -58,7 +61,12 @@ class LinuxSession:
     """A `Session` on the kernel of this machine; see `pycnm.plan.Session`."""
 
     def __init__(
-        self, host: int, holder: Holder, settings: Settings, sockets: dict[int, Socket]
+        self,
+        host: int,
+        holder: Holder,
+        resolvers: Resolvers,
+        settings: Settings,
+        sockets: dict[int, Socket],
     ) -> None:
         self.settings = settings
         self._namespaces: dict[str, int] = {HOST: host}
@@ -66,9 +74,12 @@ class LinuxSession:
         self._here: str | None = None
         self._place: tuple[str, str] | None = None
         self._queue: list[Queued] = []
-        self._ports: list[HeldPort] = []
+        self._for_agent: list[Any] = []
         self._answer: Callable[[], object] | None = None
         self._holder = holder
+        # What the agent is asked about names nothing else waits for.
+        self._names_answer: Callable[[], object] | None = None
+        self._resolvers = resolvers
         self._flows: list[conntrack.Flows] = []
         self._asked: list[Operation] = []
         self._seen: dict[Hashable, Any] | None = None
@@ -132,20 +143,21 @@ class LinuxSession:
         self._turn_to((ns, channel))
         self._queue.append(item)
 
-    def queue_port(self, fact: HeldPort) -> None:
-        """Add a port to those the agent is asked to hold in one request."""
-        self._turn_to((HOST, "hold"))
-        self._ports.append(fact)
-
-    def release_port(self, fact: HeldPort) -> None:
-        """Add a port to those the agent is asked to let go in one request."""
-        self._turn_to((HOST, "release"))
-        self._ports.append(fact)
+    def queue_for_agent(self, what: AgentTask, fact: Operation) -> None:
+        """Add a port, or a sandbox, to those that the agent is asked about in one request."""
+        self._turn_to((HOST, what))
+        self._for_agent.append(fact)
 
     def holds_port(self, fact: HeldPort) -> bool:
         """Whether the agent has the port's socket."""
         self.enter(HOST)
         return self._holder.holds(fact)
+
+    def served(self) -> frozenset[str]:
+        """The ids of the sandboxes in which the agent answers names."""
+        self._hear_of_names()
+        self.enter(HOST)
+        return self.once("served", self._resolvers.served)
 
     def enter(self, ns: str) -> None:
         """Move this thread into namespace `ns`."""
@@ -227,12 +239,8 @@ class LinuxSession:
             return
         self._hear()
         ns, channel = place
-        if channel in {"hold", "release"}:
-            ports, self._ports = self._ports, []
-            self.made += ports
-            self.enter(HOST)
-            ask = self._holder.hold if channel == "hold" else self._holder.release
-            self._answer = ask(ports)
+        if channel not in {"route", "nft"}:
+            self._ask_agent(channel)
             return
         family = NETLINK_ROUTE if channel == "route" else NETLINK_NETFILTER
         connection = self.socket(ns, family)
@@ -246,6 +254,25 @@ class LinuxSession:
             self.made += [item.fact for item in queue]
             self._sockets.pop((ns, family)).close()
             raise refusal(queue[0].fact, error.errno or errno.EIO, str(error)) from error
+
+    def _ask_agent(self, what: str) -> None:
+        facts, self._for_agent = self._for_agent, []
+        self.made += facts
+        if what in {"hold", "release"}:
+            self.enter(HOST)
+            ask = self._holder.hold if what == "hold" else self._holder.release
+            self._answer = ask(facts)
+            return
+        self._hear_of_names()
+        self.enter(HOST)
+        tell = self._resolvers.serve if what == "serve" else self._resolvers.release
+        self._names_answer = tell(facts)
+
+    def _hear_of_names(self) -> None:
+        answer, self._names_answer = self._names_answer, None
+        if answer is not None:
+            self.enter(HOST)
+            answer()
 
     def _send(self, connection: Socket, queue: Sequence[Queued]) -> None:
         answers = connection.request([item.message for item in queue])
@@ -285,6 +312,7 @@ class LinuxSession:
             if conntrack.active(self.settings):
                 conntrack.forget(self.socket(HOST, NETLINK_NETFILTER), flows)
         self._hear()
+        self._hear_of_names()
 
     def close(self, *, failed: bool) -> dict[int, Socket]:
         """Close what was opened in sandboxes, and go home; the host's sockets go to the next.
@@ -294,8 +322,9 @@ class LinuxSession:
         are closed: none with stale answers in it is used again.
         """
         # What the agent was asked is done, or it might come after what undoes it.
-        with contextlib.suppress(CNMError, OSError):
-            self._hear()
+        for hear in (self._hear, self._hear_of_names):
+            with contextlib.suppress(CNMError, OSError):
+                hear()
         with contextlib.suppress(OSError):
             self.enter(HOST)
         kept = {}
@@ -324,7 +353,7 @@ class Realisation(Protocol):
 
 
 REALISATIONS: dict[type[Operation], Realisation] = {}
-"""Filled by the modules that know a kind of operation: `links`, `rules`, `holding`."""
+"""Filled by the modules that know a kind of operation: `links`, `rules`, `holding`, `resolving`."""
 
 
 def realised(fact: Operation) -> Realisation:

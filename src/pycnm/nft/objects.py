@@ -43,9 +43,11 @@ _IMPLIED: Final[dict[tuple[str, str], Match]] = {
     ("inet", "ip6"): Match(statements.NFPROTO, NetworkProtocol.IPV6),
     ("inet", "icmpv6"): Match(statements.L4PROTO, Protocol.ICMPV6),
     ("inet", "udp"): Match(statements.L4PROTO, Protocol.UDP),
+    ("inet", "tcp"): Match(statements.L4PROTO, Protocol.TCP),
     ("netdev", "ether"): Match(statements.IIFTYPE, LinkType.ETHER),
     ("netdev", "icmpv6"): Match(statements.L4PROTO, Protocol.ICMPV6),
     ("netdev", "udp"): Match(statements.L4PROTO, Protocol.UDP),
+    ("netdev", "tcp"): Match(statements.L4PROTO, Protocol.TCP),
 }
 
 

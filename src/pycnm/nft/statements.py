@@ -58,6 +58,7 @@ IIFNAME: Final = Selector("iifname", str, 16)
 OIFNAME: Final = Selector("oifname", str, 16)
 IIFTYPE: Final = Selector("meta iiftype", LinkType, 2)
 NFPROTO: Final = Selector("meta nfproto", NetworkProtocol, 1)
+META_PROTOCOL: Final = Selector("meta protocol", EtherType, 2)
 L4PROTO: Final = Selector("meta l4proto", Protocol, 1)
 CT_STATE: Final = Selector("ct state", CTState, 4, bits=True)
 CT_STATUS: Final = Selector("ct status", CTStatus, 4, bits=True)
@@ -80,8 +81,12 @@ IP6_DADDR: Final = Selector("ip6 daddr", IPAddress, 16, ("ip6",))
 IP_FRAGMENT: Final = Selector("ip frag-off & 0x1fff", int, 2, ("ip",), mask=0x1FFF)
 IP6_FRAGMENT: Final = Selector("frag frag-off", int, 2, ("ip6",), mask=0xFFF8)
 TH_DPORT: Final = Selector("th dport", int, 2)
+UDP_SPORT: Final = Selector("udp sport", int, 2, ("udp",))
 UDP_DPORT: Final = Selector("udp dport", int, 2, ("udp",))
+TCP_SPORT: Final = Selector("tcp sport", int, 2, ("tcp",))
+TCP_DPORT: Final = Selector("tcp dport", int, 2, ("tcp",))
 ICMPV6_TYPE: Final = Selector("icmpv6 type", ICMPv6, 1, ("ip6", "icmpv6"))
+PORTS: Final = (UDP_SPORT, UDP_DPORT, TCP_SPORT, TCP_DPORT)
 # The target of a neighbour message; nft has `icmpv6 taddr` only since 1.0.7.
 ND_TARGET: Final = Selector("@th,64,128", IPAddress, 16, ("ip6", "icmpv6"), raw=True)
 
@@ -220,6 +225,29 @@ class VerdictMap(Statement):
 
     def __str__(self) -> str:
         return f"{_key_text(self.key)} vmap @{self.map}"
+
+
+@attrs.frozen
+class Assign(Statement):
+    """Write a port into the header of the packet; its checksum stays right."""
+
+    selector: Selector
+    value: int
+
+    def __attrs_post_init__(self) -> None:
+        if self.selector not in PORTS:
+            raise InvalidArgumentError(
+                f"`{self.selector}` can't be written: give a port of udp or tcp"
+            )
+        words.check_port(self.value)
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The header that is written to."""
+        return self.selector.headers
+
+    def __str__(self) -> str:
+        return f"{self.selector} set {self.value}"
 
 
 @attrs.frozen

@@ -52,7 +52,7 @@ class Word(enum.Enum):
 class Protocol(Word):
     """The transport protocols (IANA protocol numbers)."""
 
-    TCP = "tcp", 6
+    TCP = "tcp", 6, "tcp"
     UDP = "udp", 17, "udp"
     ICMPV6 = "ipv6-icmp", 58, "icmpv6"
     SCTP = "sctp", 132

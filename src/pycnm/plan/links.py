@@ -62,6 +62,10 @@ class Directory(Operation):
     def __str__(self) -> str:
         return f"mkdir -p -m 755 {quote(self.path)}"
 
+    def keeps(self) -> tuple[Hashable, ...]:
+        """What is in it."""
+        return (("directory", self.path),)
+
 
 @attrs.frozen
 class Link(Operation):

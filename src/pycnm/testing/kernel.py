@@ -13,7 +13,7 @@ from pycnm.plan.host import HostFacts, Prefix, Uplinks
 from pycnm.plan.links import Address, Link, Route, Up
 from pycnm.plan.operation import HOST, Features, Operation
 from pycnm.plan.running import Runner
-from pycnm.testing import addresses, links, rules
+from pycnm.testing import addresses, links, resolving, rules
 from pycnm.testing.listing import listing
 from pycnm.testing.machine import IPV4, Machine
 from pycnm.testing.session import FakeSession, Flows
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from pycnm.testing.machine import Namespace
 
 T = TypeVar("T")
-_REALISATIONS = links.REALISATIONS | addresses.REALISATIONS | rules.REALISATIONS
+_REALISATIONS = (
+    links.REALISATIONS | addresses.REALISATIONS | rules.REALISATIONS | resolving.REALISATIONS
+)
 _EPHEMERAL = "ipv4/ip_local_port_range"
 _RESERVED = "ipv4/ip_local_reserved_ports"
 
@@ -93,6 +95,11 @@ class FakeKernel(Runner[FakeSession]):
         session = self._session(ours=False)
         for operation in operations:
             operation.undo(session)
+
+    def others_append(self, path: str, text: str) -> None:
+        """Have somebody else write to the end of a file of a sandbox."""
+        with self._lock:
+            self._machine.files[path] += text
 
     # What the engine asks (pycnm.engine.kernel)
 

@@ -58,6 +58,9 @@ class _Directories:
     def remove(self, session: FakeSession, fact: plan.Directory) -> None:
         known = session.machine.directories
         known.difference_update([path for path in known if f"{path}/".startswith(f"{fact.path}/")])
+        files = session.machine.files
+        for path in [path for path in files if path.startswith(f"{fact.path}/")]:
+            del files[path]
 
     def differs(self, session: FakeSession, fact: plan.Directory) -> str | None:
         there = fact.path in session.machine.directories

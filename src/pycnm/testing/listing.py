@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pycnm.nft.objects import Element
 from pycnm.plan.operation import HOST
 from pycnm.testing import settings
-from pycnm.testing.machine import MTU, Link, Machine, Ruleset
+from pycnm.testing.machine import MTU, Link, Machine, Namespace, Ruleset
 
 
 def listing(machine: Machine) -> str:
     """Everything that was made: what is always there, and as it always is, is left out."""
     lines = [f"directory {path}" for path in machine.directories]
+    lines += [f"file {path} {text!r}" for path, text in machine.files.items()]
+    lines += [f"netns files {name} {path}" for name, path in machine.netns_files.items()]
     for path in machine.namespaces:
         lines += [f"{path or 'host'} {words}" for words in _namespace(machine, path)]
     for protocol, address, port in machine.ports:
@@ -44,8 +46,16 @@ def _namespace(machine: Machine, path: str) -> Iterator[str]:
     for route in namespace.routes:
         via = f" via {route.gateway}" if route.gateway else ""
         yield f"route {route.destination}{via} dev {route.link} table {route.table}"
+    yield from _names(namespace)
     for rule in namespace.rules:
         yield f"rule from {rule.source} table {rule.table}"
+
+
+def _names(namespace: Namespace) -> Iterator[str]:
+    for port, whose in namespace.resolvers.items():
+        yield f"resolver {port} of {whose[:12] or 'others'}"
+    if namespace.divert:
+        yield f"divert {namespace.divert}"
 
 
 def _link(link: Link) -> str:

@@ -64,12 +64,20 @@ class Link:
 
 @attrs.define(eq=False)
 class Namespace:
-    """A network namespace; whether each of its routes is ours."""
+    """A network namespace.
+
+    Attributes:
+        routes: whether each is ours.
+        resolvers: which sandbox's names are answered, by port; nobody's are others' sockets.
+        divert: the port that what is asked at port 53 is led to.
+    """
 
     settings: dict[str, str]
     links: dict[str, Link] = attrs.field(factory=dict)
     routes: dict[plan.Route, bool] = attrs.field(factory=dict)
     rules: set[plan.Rule] = attrs.field(factory=set)
+    resolvers: dict[int, str] = attrs.field(factory=dict)
+    divert: int = 0
 
     def routes_of(self, link: str, version: int) -> list[plan.Route]:
         """The routes of a family that use a link."""
@@ -129,6 +137,8 @@ class Machine:
     Attributes:
         identity: what tells it from other machines.
         namespaces: by path.
+        files: what is in them, by path.
+        netns_files: where links under /etc/netns lead, by name.
         tables: by family and name.
         ports: protocol, address and port of bound sockets; whether each is ours.
         addresses: at which a port is bound, by protocol and port.
@@ -138,6 +148,8 @@ class Machine:
     identity: tuple[int, int] = attrs.field(factory=lambda: (0, secrets.randbits(63)))
     namespaces: dict[str, Namespace] = attrs.field(factory=dict)
     directories: set[str] = attrs.field(factory=set)
+    files: dict[str, str] = attrs.field(factory=dict)
+    netns_files: dict[str, str] = attrs.field(factory=dict)
     tables: dict[tuple[str, str], Ruleset] = attrs.field(factory=dict)
     ports: dict[tuple[str, str, int], bool] = attrs.field(factory=dict)
     addresses: dict[tuple[str, int], set[str]] = attrs.field(factory=dict)

@@ -127,6 +127,6 @@ class Realisation(Protocol):
         """Say how the kernel differs."""
 
 
-def refusal(fact: Operation, code: int, text: str = "") -> KernelError:
+def refusal(fact: Operation | str, code: int, text: str = "") -> KernelError:
     """The error for an operation that the kernel would refuse."""
     return KernelError(str(fact), code, text)
