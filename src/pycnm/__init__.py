@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pycnm.drivers.base import Driver as Driver
     from pycnm.drivers.bridge import Bridge as Bridge
     from pycnm.drivers.host import Host as Host
+    from pycnm.drivers.ipvlan import Ipvlan as Ipvlan
+    from pycnm.drivers.macvlan import Macvlan as Macvlan
     from pycnm.drivers.null import Null as Null
     from pycnm.endpoint import Endpoint as Endpoint
     from pycnm.errors import AddressInUseError as AddressInUseError
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pycnm.errors import InUseError as InUseError
     from pycnm.errors import InvalidArgumentError as InvalidArgumentError
     from pycnm.errors import KernelError as KernelError
+    from pycnm.errors import NoInterfaceError as NoInterfaceError
     from pycnm.errors import NotFoundError as NotFoundError
     from pycnm.errors import NotPermittedError as NotPermittedError
     from pycnm.errors import NotSupportedError as NotSupportedError
@@ -61,6 +64,8 @@ _HOMES = {
     "Driver": "pycnm.drivers.base",
     "Bridge": "pycnm.drivers.bridge",
     "Host": "pycnm.drivers.host",
+    "Ipvlan": "pycnm.drivers.ipvlan",
+    "Macvlan": "pycnm.drivers.macvlan",
     "Null": "pycnm.drivers.null",
     "IPAM": "pycnm.ipam.base",
     "DefaultIPAM": "pycnm.ipam.default",
@@ -78,6 +83,7 @@ _HOMES = {
             "InUseError",
             "InvalidArgumentError",
             "KernelError",
+            "NoInterfaceError",
             "NotFoundError",
             "NotPermittedError",
             "NotSupportedError",

@@ -53,6 +53,12 @@ class NotFoundError(CNMError, LookupError):
     cni_code = 3
 
 
+class NoInterfaceError(NotFoundError):
+    """The host has no interface of this name for a network to sit on."""
+
+    errno = _errno.ENODEV
+
+
 class AlreadyExistsError(CNMError):
     """The name is taken.  Use the object that has it, or choose another name."""
 

@@ -318,9 +318,14 @@ class Network:
         return found
 
     def explain(self) -> Plan:
-        """What the kernel holds for it, as the commands a person would have typed."""
+        """What the kernel holds for it, as the commands a person would have typed.
+
+        The interface that it sits on comes first, if it sits on one.
+        """
+        row = self._row()
         with self._engine.reading() as reader:
-            rows = list(records.operations(reader, self._row().spec.id))
+            owners = [*drift.parents(reader, row), row.spec.id]
+            rows = [each for owner in owners for each in records.operations(reader, owner)]
         return Plan(tuple(Operation.from_json(body) for _, body in rows))
 
     def check(self) -> list[str]:

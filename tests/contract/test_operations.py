@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+
+import attrs
 import pytest
 
+from pycnm.errors import KernelError
 from pycnm.plan.links import (
     Address,
     Directory,
@@ -11,6 +15,7 @@ from pycnm.plan.links import (
     Isolated,
     Link,
     Namespace,
+    Parent,
     Route,
     Rule,
     Sysctl,
@@ -29,6 +34,8 @@ VETH = Veth(HOST, "veth0", "br0", BOX, "eth0", MAC, mtu=1400, group=0x63, alias=
 UP = (BRIDGE, Up(HOST, "br0"), Address(HOST, "br0", "10.20.30.1/24"))
 UP6 = (BRIDGE, Up(HOST, "br0"), Address(HOST, "br0", "fd00::1/64"))
 SKELETON = Skeleton("cnm:test")
+# One that every kernel has; what sits on it is the same as on any.
+UPLINK = (Link(HOST, "up0", "ifb", alias="cnm:up"), Up(HOST, "up0"))
 
 CASES = {
     "namespace": ((), Namespace(BOX), "no namespace is pinned at /run/netns/box"),
@@ -36,7 +43,7 @@ CASES = {
     "link-in-a-namespace": (
         (Namespace(BOX),),
         Link(HOST, "vx0", "vxlan", (("id", 7), ("dstport", 4789)), alias="cnm:x", netns=BOX),
-        "the interface vx0 is gone",
+        "the interface vx0 in /run/netns/box is gone",
     ),
     "link-on-a-bridge": (
         (BRIDGE,),
@@ -53,6 +60,27 @@ CASES = {
         (Namespace(BOX),),
         Veth(HOST, "veth0", "", BOX, "eth0", MAC, alias="cnm:end"),
         "the interface veth0 is gone",
+    ),
+    "stand-in": ((), Link(HOST, "dm-0", "ifb", alias="cnm:x"), "the interface dm-0 is gone"),
+    "macvlan": (
+        UPLINK,
+        Link(HOST, "mh-0", "macvlan", (("mode", "bridge"),), mac=MAC, alias="cnm:x", parent="up0"),
+        "the interface mh-0 is gone",
+    ),
+    "macvlan-inside": (
+        (*UPLINK, Namespace(BOX)),
+        Link(
+            HOST,
+            "eth0",
+            "macvlan",
+            (("mode", "vepa"),),
+            mac=MAC,
+            mtu=1400,
+            alias="cnm:end",
+            parent="up0",
+            netns=BOX,
+        ),
+        "the interface eth0 in /run/netns/box is gone",
     ),
     "up": ((BRIDGE,), Up(HOST, "br0"), "br0 is down"),
     "lo-up": ((Namespace(BOX),), Up(BOX, "lo"), "lo in /run/netns/box is down"),
@@ -197,6 +225,57 @@ def test_do_and_undo(world, case):
     assert kernel.check([operation]) == [(operation, words)]
     assert world.settled(before)
     kernel.run([operation], ())
+    assert world.settled(before)
+
+
+def test_a_parent_is_only_looked_at(world):
+    operation = Parent(HOST, "up0")
+    words = [words for _, words in world.kernel.check([operation])]
+    assert words == [operation.gone()]
+    with pytest.raises(KernelError, match="up0, which networks sit on, is gone") as caught:
+        world.kernel.run((), [operation])
+    assert caught.value.errno == errno.ENODEV
+    world.kernel.run((), UPLINK[:1])
+    before = world.snapshot()
+    world.kernel.run((), [operation])
+    assert [words for _, words in world.kernel.check([operation])] == [
+        "up0, which networks sit on, is down: `ip link set up0 up`"
+    ]
+    world.kernel.run((), UPLINK[1:])
+    assert world.kernel.check([operation]) == []
+    world.kernel.run([Up(HOST, "up0"), operation], ())
+    assert world.settled(before)
+
+
+def test_what_sits_on_another_interface_is_made_anew(world):
+    """What has the name of its parent now is another one than it was."""
+    world.kernel.run((), [*UPLINK, Namespace(BOX)])
+    link = Link(HOST, "eth0", "macvlan", mac=MAC, alias="cnm:end", parent="up0", netns=BOX)
+    world.kernel.run((), [link])
+    there = world.snapshot()
+    other = Link(HOST, "up1", "ifb", alias="cnm:up1")
+    moved = attrs.evolve(link, parent="up1")
+    world.kernel.run((), [other])
+    assert [words for _, words in world.kernel.check([moved])] == [
+        "eth0 in /run/netns/box sits on another interface than up1"
+    ]
+    world.kernel.run((), [moved])
+    assert world.kernel.check([moved]) == []
+    assert [words for _, words in world.kernel.check([link])] == [
+        "eth0 in /run/netns/box sits on another interface than up0"
+    ]
+    world.kernel.run((), [link])
+    world.kernel.run([other], ())
+    assert world.settled(there)
+
+
+def test_a_macvlan_on_a_macvlan_sits_on_its_parent(world):
+    first = Link(HOST, "mh-0", "macvlan", alias="cnm:x", parent="up0")
+    second = Link(HOST, "mh-1", "macvlan", alias="cnm:y", parent="mh-0")
+    world.kernel.run((), [*UPLINK, first, second])
+    assert world.kernel.check([first, second]) == []
+    before = world.snapshot()
+    world.kernel.run((), [second])
     assert world.settled(before)
 
 

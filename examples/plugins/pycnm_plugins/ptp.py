@@ -16,7 +16,7 @@ from pycnm import Driver, Plan
 from pycnm.errors import InvalidArgumentError
 from pycnm.plan.links import Address, Route, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST, Features
-from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
+from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
 from pycnm.spec.options import Option, OptionTable, integer
 
 _OPTIONS = OptionTable(
@@ -53,10 +53,10 @@ class Ptp(Driver):
         del network, version
         return True
 
-    def gateway(self, network: NetworkSpec, version: int) -> IPAddress | None:
+    def gateway(self, network: NetworkSpec, pool: Pool) -> IPAddress | None:
         """The host."""
-        pool = network.pool(version)
-        return None if pool is None else pool.gateway
+        del network
+        return pool.gateway
 
     def interface_prefix(self) -> str:
         """Inside they are called ptp0, ptp1 ..."""
@@ -76,7 +76,7 @@ class Ptp(Driver):
         """The wire, an address at either end, and a route to the far one."""
         del features
         ns, inside, outside = sandbox.key, endpoint.interface, endpoint.host_interface
-        own, gateway = endpoint.ip, self.gateway(network, 4)
+        own, gateway = endpoint.ip, endpoint.gateway
         wire = Veth(
             HOST,
             outside,

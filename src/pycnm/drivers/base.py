@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, Self
 
 import attrs
-from netaddr import IPAddress
+from netaddr import EUI, IPAddress
 
 from pycnm.errors import NotSupportedError
 from pycnm.plan.operation import Features, Operation, Plan
-from pycnm.spec.objects import EndpointSpec, NetworkSpec, SandboxSpec
+from pycnm.spec import macs
+from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
 from pycnm.spec.options import OptionTable
 from pycnm.spec.ports import PortBinding
 
@@ -43,11 +44,14 @@ class HostNeeds:
     Attributes:
         rules: the nftables skeleton.
         forward4, forward6: packets of other interfaces forwarded to it.
+        parent: its `device`, an interface that it sits on: one of the host that is
+            left as it is, or a VLAN or an internal one that is made for it.
     """
 
     rules: bool = False
     forward4: bool = False
     forward6: bool = False
+    parent: bool = False
 
 
 @attrs.frozen
@@ -62,6 +66,7 @@ class Driver:
         publishes: whether ports of the host can lead to its endpoints.
         owns_subnets: its subnets are its own, so they can't be the host's too.
         option_table: its options, under Docker's names.
+        crowded: why a network takes no more endpoints than its `capacity`.
     """
 
     name: ClassVar[str] = ""
@@ -71,6 +76,7 @@ class Driver:
     publishes: ClassVar[bool] = False
     owns_subnets: ClassVar[bool] = False
     option_table: ClassVar[OptionTable] = OptionTable(())
+    crowded: ClassVar[str] = ""
 
     @classmethod
     def from_options(cls, options: Mapping[str, str]) -> Self:
@@ -91,8 +97,8 @@ class Driver:
 
         Args:
             network: what it is to be.
-            others: those of this driver on the same `device`, and those of any
-                that own part of a subnet this one is to own.
+            others: those of this driver on the same `device`, those of any that sit
+                on it, and those that own part of a subnet this one is to own.
 
         Raises:
             CNMError: with what would be right.
@@ -108,10 +114,45 @@ class Driver:
         del network, version
         return False
 
-    def gateway(self, network: NetworkSpec, version: int) -> IPAddress | None:
-        """The next hop of the default route that endpoints are offered."""
+    def reserves(self, network: NetworkSpec, version: int) -> tuple[str, ...]:
+        """Auxiliary addresses that are set aside under these names, where none are given."""
         del network, version
+        return ()
+
+    def is_internal(self, network: NetworkSpec) -> bool:
+        """Whether nothing gets in or out, because it was asked for or because there is no way."""
+        return network.internal
+
+    def gateway(self, network: NetworkSpec, pool: Pool) -> IPAddress | None:
+        """The next hop of the default route that is offered with an address of `pool`."""
+        del network, pool
         return None
+
+    def on_link(self, network: NetworkSpec) -> bool:
+        """Whether endpoints are offered default routes that have no next hop."""
+        del network
+        return False
+
+    def mac(
+        self, network: NetworkSpec, wanted: EUI | None, address: IPAddress | None
+    ) -> EUI | None:
+        """The MAC of an endpoint; None where it isn't its own, or the kernel chooses.
+
+        Raises:
+            NotSupportedError: one is wanted and can't be.
+        """
+        del network
+        return wanted or (None if address is None else macs.mac_for(address))
+
+    def capacity(self, network: NetworkSpec) -> int | None:
+        """How many endpoints it takes; None for as many as there are addresses."""
+        del network
+        return None
+
+    def kinds(self, network: NetworkSpec) -> tuple[str, ...]:
+        """Kinds of links (ip-link(8)) that it is made of and a kernel may lack."""
+        del network
+        return ()
 
     def interface_prefix(self) -> str:
         """The name of interfaces inside, less their number; empty if there are none."""

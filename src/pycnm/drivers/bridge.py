@@ -156,13 +156,12 @@ class Bridge(Driver):
         """The bridge has the gateway's address, unless nobody would see it."""
         return not (version == 4 and self.inhibit_ipv4 and network.internal)  # noqa: PLR2004
 
-    def gateway(self, network: NetworkSpec, version: int) -> IPAddress | None:
+    def gateway(self, network: NetworkSpec, pool: Pool) -> IPAddress | None:
         """The bridge's address, or the one an auxiliary address names; none if internal."""
-        pool = network.pool(version)
-        if network.internal or pool is None:
+        if network.internal:
             return None
         for name, text in pool.aux:
-            if name == _GATEWAYS[version]:
+            if name == _GATEWAYS[pool.version]:
                 return IPAddress(text)
         return pool.gateway
 

@@ -1,16 +1,22 @@
-"""What networks share on their host: the rules' skeleton, and forwarding."""
+"""What networks share on their host: the rules' skeleton, forwarding, what they sit on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 
-from pycnm.plan.host import HostFacts, Uplinks
-from pycnm.plan.links import Sysctl
+from pycnm.errors import InvalidArgumentError, NoInterfaceError, NotSupportedError
+from pycnm.plan.host import HostFacts, Interface, Uplinks, lacking
+from pycnm.plan.links import Link, Parent, Sysctl, Up
 from pycnm.plan.operation import HOST, Features, Operation, Plan
 from pycnm.plan.rules import Entry, Skeleton
 
 ALL4, ALL6 = "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"
 _FORCE6 = "/force_forwarding"
+_VLAN_MAX = 4094
+# What stands for a parent, under Docker's names.
+_INTERNAL = re.compile(r"d[im]-[0-9a-f]{12}")
+_STAND_INS = ("dummy", "ifb")
 
 
 def plan_rules(facts: HostFacts, owner: str) -> Plan:
@@ -59,6 +65,96 @@ def plan_forwarding6(uplinks: Uplinks, features: Features) -> Plan:
     if not features.force_forwarding and not uplinks.forwards6:
         operations.append(Sysctl(HOST, ALL6, "1", before="0"))
     return Plan(tuple(operations))
+
+
+def plan_parent(
+    name: str,
+    host_id: str,
+    interface: Callable[[str], Interface | None],
+    has_kind: Callable[[str], bool],
+) -> Plan:
+    """What networks sit on: as it is, if somebody has made it; else made.
+
+    Args:
+        name: of the interface.
+        host_id: what tells this state directory from others on the same host.
+        interface: what there is of an interface of the host.
+        has_kind: whether the kernel makes links of a kind.
+
+    Raises:
+        NoInterfaceError: it isn't there, and neither is what a VLAN would be of.
+        InvalidArgumentError: it isn't there, and its name says no VLAN.
+        NotSupportedError: nothing can sit on it, or the kernel can't make it.
+    """
+    mark = f"cnm:parent:{host_id[:12]}"
+    found = interface(name)
+    if found is not None and found.alias != mark:
+        _refuse_port(found)
+        return Plan((Parent(HOST, name),))
+    group = int(host_id[:7], 16) | 0x20000000
+    if _INTERNAL.fullmatch(name):
+        kind = next((kind for kind in _STAND_INS if has_kind(kind)), "")
+        if not kind:
+            raise lacking(_STAND_INS[0], "a network without a parent")
+        link = Link(HOST, name, kind, group=group, alias=mark)
+        return Plan((link, _silent(name), Up(HOST, name)))
+    base, number = vlan(name)
+    below = interface(base)
+    if below is None:
+        raise NoInterfaceError(
+            f"-o parent interface was not found on the host: {base}; `ip link` shows those there "
+            "are"
+        )
+    _refuse_port(below)
+    if not has_kind("vlan"):
+        raise lacking("vlan", f"the parent {name}")
+    link = Link(HOST, name, "vlan", (("id", number),), group=group, alias=mark, parent=base)
+    return Plan((Parent(HOST, base), link, _silent(name), Up(HOST, name)))
+
+
+def vlan(name: str) -> tuple[str, int]:
+    """The interface and the number that the name of a VLAN has, eth0 and 10 for eth0.10.
+
+    Raises:
+        NoInterfaceError: it has no number, and is no VLAN then.
+        InvalidArgumentError: it has dots, and is no VLAN.
+    """
+    base, dot, number = name.partition(".")
+    if not dot:
+        raise NoInterfaceError(
+            f"-o parent interface was not found on the host: {name}; `ip link` shows those there "
+            f"are, and {name}.10, say, would be made as VLAN 10 of one"
+        )
+    if not base or not (number.isascii() and number.isdecimal()):
+        raise InvalidArgumentError(
+            f"invalid subinterface vlan name {name}, example formatting is eth0.10; and no "
+            "interface of that name is there"
+        )
+    if not 1 <= int(number) <= _VLAN_MAX:
+        raise InvalidArgumentError(
+            f"vlan id must be between 1-{_VLAN_MAX}, received: {number}; {name} is neither there "
+            "nor can it be made"
+        )
+    return base, int(number)
+
+
+def _refuse_port(found: Interface) -> None:
+    """Raise if nothing can sit on an interface, because what it hears is another's."""
+    if found.master:
+        raise NotSupportedError(
+            f"{found.name} is a port of {found.master}, which takes what it hears; give "
+            f"{found.master} as the parent"
+        )
+    if found.alias.startswith("cnm:") and not found.alias.startswith("cnm:parent:"):
+        raise NotSupportedError(
+            f"{found.name} is pycnm's own, and goes with its network; connect to that, or give an "
+            "interface of the host as the parent"
+        )
+
+
+def _silent(name: str) -> Sysctl:
+    """No IPv6 of the host's own there: it only carries what sits on it."""
+    return Sysctl(HOST, f"net/ipv6/conf/{name}/disable_ipv6", "1", link=name, optional=True)
 
 
 def departed(operations: Iterable[Operation], uplinks: Uplinks) -> Plan:

@@ -22,6 +22,8 @@ _BUILT_IN = {
     DRIVERS: {
         "bridge": "pycnm.drivers.bridge:Bridge",
         "host": "pycnm.drivers.host:Host",
+        "ipvlan": "pycnm.drivers.ipvlan:Ipvlan",
+        "macvlan": "pycnm.drivers.macvlan:Macvlan",
         "null": "pycnm.drivers.null:Null",
     },
     IPAMS: {

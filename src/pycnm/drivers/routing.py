@@ -44,12 +44,13 @@ def plan_routes(ns: str, attachments: Sequence[Attachment]) -> Plan:
             endpoint = attachment.endpoint
             gateway = endpoint.gateway if version == 4 else endpoint.gateway6  # noqa: PLR2004
             address = endpoint.ip if version == 4 else endpoint.ip6  # noqa: PLR2004
-            if gateway is None or address is None:
+            if address is None or (gateway is None and not endpoint.on_link):
                 continue
             if table != MAIN_TABLE:
                 table = own_table(endpoint)
                 operations.append(Rule(ns, str(address.ip), table))
-            route = Route(ns, _DEFAULT[version], str(gateway), endpoint.interface, table)
+            via = "" if gateway is None else str(gateway)
+            route = Route(ns, _DEFAULT[version], via, endpoint.interface, table)
             operations.append(route)
             table = 0
     return Plan(tuple(operations))
@@ -63,5 +64,7 @@ def own_table(endpoint: EndpointSpec) -> int:
 def _preference(attachment: Attachment) -> tuple[int, bool, bool, str]:
     endpoint = attachment.endpoint
     both = endpoint.gateway is not None and endpoint.gateway6 is not None
+    if endpoint.on_link:
+        both = endpoint.ip is not None and endpoint.ip6 is not None
     internal = attachment.network.internal
     return -endpoint.gateway_priority, internal, not both, attachment.network.name

@@ -138,9 +138,11 @@ def connect(engine: Engine, network: str, sandbox: str, request: EndpointRequest
             refuse_mismatch(decision.tx, row, into)
             waiting = records.endpoint_named(decision.tx, net, request.name or into.spec.name)
             if waiting is not None and waiting.spec.kept:
-                spec, number = revived(waiting.spec, request), waiting.number
+                driver, number = engine.driver(row.spec), waiting.number
+                spec = revived(driver, row.spec, waiting.spec, request)
             else:
-                spec, number = specify(engine, decision, row, request, into.spec.name), None
+                spec = specify(engine, decision, row, request, into.spec.name)
+                number = None
             _join(
                 engine,
                 decision,

@@ -16,12 +16,14 @@ from pycnm.engine.networks import (
     active,
     described,
     lease_pools,
+    refuse_lacking,
     refuse_overlaps,
     refuse_predefined,
+    reserve,
     sandboxes_of,
 )
 from pycnm.engine.planning import plan_endpoint, plan_network
-from pycnm.engine.realising import need_instead, need_no_more
+from pycnm.engine.realising import need_instead, need_no_more, needed
 from pycnm.engine.records import EndpointRow, NetworkRow
 from pycnm.engine.request import NetworkRequest, network_request, several
 from pycnm.errors import InUseError, InvalidArgumentError
@@ -85,7 +87,7 @@ def _decider(
         endpoints = records.endpoints_of_network(decision.tx, number)
         if not sandboxes_of(endpoints) <= boxes:
             raise Joined
-        request = _request(row.spec, changes)
+        request = _request(engine, row.spec, changes)
         spec = _specify(engine, decision, row, request, endpoints, facts=facts)
         if spec != row.spec:
             _apply(engine, decision, row, NetworkRow(number, spec), endpoints, facts=facts)
@@ -94,34 +96,44 @@ def _decider(
     return decide
 
 
-def _request(spec: NetworkSpec, changes: Mapping[str, object]) -> NetworkRequest:
+def _request(engine: Engine, spec: NetworkSpec, changes: Mapping[str, object]) -> NetworkRequest:
     """What the network would have been made with, had it been made so."""
+    chosen = changes.get("driver", spec.driver)
+    same = chosen == spec.driver
     wishes: dict[str, Any] = {
         "ipv4": spec.ipv4,
         "ipv6": spec.ipv6,
-        "internal": spec.internal,
+        "internal": spec.internal and not _has_no_way(engine, spec),
         "attachable": spec.attachable,
         "ipam": spec.ipam,
         "ipam_options": dict(spec.ipam_options),
-        "parent": spec.parent or None,
     }
     wishes |= {name: changes[name] for name in _PLAIN if name in changes}
-    wishes |= _addressing(spec, changes, wishes)
+    wishes |= _addressing(spec, changes, wishes, same=same)
     wishes["labels"] = _merged(dict(spec.labels), changes.get("labels"), "labels")
-    chosen = changes.get("driver", spec.driver)
-    # Another driver has other options.
-    options = dict(spec.options) if chosen == spec.driver else {}
+    # Another driver has other options, and sits on nothing.
+    options = dict(spec.options) if same else {}
+    if "parent" in changes:
+        options.pop("parent", None)
     wishes["options"] = _merged(options, changes.get("options"), "options")
     return network_request(spec.name, chosen, **wishes)
 
 
+def _has_no_way(engine: Engine, spec: NetworkSpec) -> bool:
+    """Whether a network would be internal if that weren't asked for: it has no parent."""
+    return engine.driver(spec).is_internal(attrs.evolve(spec, internal=False))
+
+
 def _addressing(
-    spec: NetworkSpec, changes: Mapping[str, object], wishes: Mapping[str, Any]
+    spec: NetworkSpec, changes: Mapping[str, object], wishes: Mapping[str, Any], *, same: bool
 ) -> dict[str, object]:
     """Subnets, gateways, ranges and auxiliary addresses, given and kept.
 
     A new subnet has a new gateway, unless one is given; what isn't mentioned of
-    the other family stays as it is.
+    the other family stays as it is.  A gateway that the driver chose goes with it.
+
+    Args:
+        same: the driver stays.
     """
     given = [addresses.subnet(item, unspecified=True) for item in several(changes.get("subnet"))]
     # None asks for free ones, as it does for a new network.
@@ -137,7 +149,8 @@ def _addressing(
     gateways, ranges = several(changes.get("gateway")), several(changes.get("ip_range"))
     aux: dict[Any, Any] = {}
     for pool in kept:
-        if "gateway" not in changes and pool.gateway is not None:
+        kept_one = pool.gateway is not None and (same or not pool.automatic)
+        if "gateway" not in changes and kept_one:
             gateways.append(str(pool.gateway))
         if "ip_range" not in changes and pool.ip_range is not None:
             ranges.append(str(pool.ip_range))
@@ -174,6 +187,8 @@ def _specify(
     spec = described(old, request)
     wanted = [(p.subnet, p.ip_range, p.gateway, p.aux) for p in request.pools]
     moved = wanted != [(p.subnet, p.ip_range, p.gateway, p.aux) for p in old.pools]
+    if spec.driver != old.driver:
+        refuse_lacking(engine, spec, request.driver)
     rest = attrs.evolve(spec, options=old.options, labels=old.labels, attachable=old.attachable)
     if endpoints and (moved or rest != old):
         raise InUseError(_in_use(old.name, endpoints))
@@ -190,6 +205,7 @@ def _specify(
         spec = lease_pools(engine, decision.tx, spec, request, facts)
         owned = spec.pools if request.driver.owns_subnets else ()
         records.own_subnets(decision.tx, row.number, [pool.subnet for pool in owned])
+    spec = reserve(engine, decision.tx, spec, request.driver)
     refuse_overlaps(decision.tx, spec, request.driver)
     return spec
 
@@ -203,6 +219,7 @@ def _apply(
     *,
     facts: HostFacts,
 ) -> None:
+    had = needed(decision.tx, after.number)
     decision.update(
         NETWORKS,
         after.number,
@@ -216,11 +233,11 @@ def _apply(
             plans[end.spec.id] = plan_endpoint(engine, decision.tx, after, end)
     if endpoints:
         _refuse_loss(decision, before.spec.name, plans, endpoints)
-    if len(plans[after.spec.id]):
-        needs = engine.driver(after.spec).needs(after.spec)
-        need_instead(engine, decision, after.number, needs, facts)
+    needs = engine.driver(after.spec).needs(after.spec)
+    if len(plans[after.spec.id]) or needs.parent:
+        need_instead(engine, decision, after.number, needs, had, facts=facts)
     else:
-        need_no_more(decision, after.number)
+        need_no_more(decision, after.number, had)
     # All of it is recorded anew, in the order in which it can be done again.
     for box in sandboxes_of(endpoints):
         owner = f"routes:{box}"

@@ -9,7 +9,13 @@ from pycnm.engine import quarantine, records, wiring
 from pycnm.engine.differences import Differences, differing, recorded
 from pycnm.engine.engine import Engine
 from pycnm.engine.mending import mend
-from pycnm.engine.realising import OWNERS, adapt_forwarding, overtaken
+from pycnm.engine.realising import (
+    OWNERS,
+    PARENT,
+    adapt_forwarding,
+    needed,
+    overtaken,
+)
 from pycnm.engine.records import NetworkRow, Reader, SandboxRow
 from pycnm.engine.restoring import put_back
 from pycnm.plan.links import Address, Directory, Namespace
@@ -25,10 +31,12 @@ _IN_RULES, _IN_FILES = (Skeleton, Entry), (Namespace, Directory)
 
 def of_network(reader: Reader, row: NetworkRow) -> list[str]:
     """A network's own, and what it needs of the host."""
-    (needs,) = reader.execute(
-        "SELECT needs FROM networks WHERE number = ?", (row.number,)
-    ).fetchone()
-    return [*(owner for bit, owner in enumerate(OWNERS) if needs >> bit & 1), row.spec.id]
+    return [*needed(reader, row.number), row.spec.id]
+
+
+def parents(reader: Reader, row: NetworkRow) -> list[str]:
+    """What a network sits on."""
+    return [owner for owner in needed(reader, row.number) if owner.startswith(PARENT)]
 
 
 def of_sandbox(row: SandboxRow) -> list[str]:
@@ -71,7 +79,8 @@ def check(engine: Engine, owners: Collection[str] | None = None) -> list[str]:
             told = quarantine.told(reader)
             told += overtaken(engine, reader)
     with engine.reading() as reader:
-        operations = [operation for _, operation in recorded(reader, owners)]
+        # Plans may have something in common, which is said once.
+        operations = [*dict.fromkeys(operation for _, operation in recorded(reader, owners))]
         if owners is None:
             addresses = [
                 each for each in operations if isinstance(each, Address) and each.ns == HOST

@@ -17,14 +17,16 @@ from pycnm.engine.records import NetworkRow, Reader, SandboxRow
 from pycnm.errors import (
     AddressInUseError,
     AlreadyExistsError,
+    InUseError,
     InvalidArgumentError,
     NotFoundError,
     NotSupportedError,
+    PoolExhaustedError,
 )
 from pycnm.ipam.base import ENDPOINT_NAME
 from pycnm.spec import addresses, macs, names
 from pycnm.spec.names import new_id
-from pycnm.spec.objects import EndpointSpec
+from pycnm.spec.objects import EndpointSpec, NetworkSpec
 from pycnm.spec.ports import PortSpec, port_specs
 from pycnm.spec.wording import shown
 
@@ -223,11 +225,14 @@ def interface_name(
     return wanted or f"{prefix}{number}"
 
 
-def revived(spec: EndpointSpec, request: EndpointRequest) -> EndpointSpec:
+def revived(
+    driver: Driver, network: NetworkSpec, spec: EndpointSpec, request: EndpointRequest
+) -> EndpointSpec:
     """An endpoint whose sandbox went with a reboot, as it is wanted now.
 
     Raises:
         AddressInUseError: other addresses are wanted than it has kept.
+        NotSupportedError: a MAC is wanted and can't be.
     """
     for wanted, kept in ((request.ip, spec.ip), (request.ip6, spec.ip6)):
         if wanted is not None and (kept is None or wanted != kept.ip):
@@ -237,7 +242,7 @@ def revived(spec: EndpointSpec, request: EndpointRequest) -> EndpointSpec:
             )
     return attrs.evolve(
         spec,
-        mac=request.mac or spec.mac,
+        mac=spec.mac if request.mac is None else driver.mac(network, request.mac, None),
         aliases=request.aliases,
         gateway_priority=request.gateway_priority,
         link_local_ips=request.link_local_ips,
@@ -261,12 +266,11 @@ def specify(
             f"endpoint with name {name} already exists in network {row.spec.name}; "
             "disconnect it first, or give another name"
         )
+    _refuse_crowd(decision, row, driver)
     ip = lease(engine, decision, row, version=4, wanted=request.ip, name=name)
     ip6 = lease(engine, decision, row, version=6, wanted=request.ip6, name=name)
-    mac: EUI | None = request.mac
     first = ip or ip6
-    if mac is None and first is not None:
-        mac = macs.mac_for(first.ip)
+    mac = driver.mac(row.spec, request.mac, None if first is None else first.ip)
     return EndpointSpec(
         id=_new_id(decision.tx),
         name=name,
@@ -274,8 +278,9 @@ def specify(
         ip=ip,
         ip6=ip6,
         mac=mac,
-        gateway=driver.gateway(row.spec, 4),
-        gateway6=driver.gateway(row.spec, 6),
+        gateway=gateway(driver, row.spec, ip),
+        gateway6=gateway(driver, row.spec, ip6),
+        on_link=driver.on_link(row.spec),
         aliases=request.aliases,
         gateway_priority=request.gateway_priority,
         link_local_ips=request.link_local_ips,
@@ -283,6 +288,30 @@ def specify(
         options=request.options,
         created=request.created,
     )
+
+
+def gateway(driver: Driver, network: NetworkSpec, address: IPNetwork | None) -> IPAddress | None:
+    """The next hop of the default route that comes with an address."""
+    if address is None:
+        return None
+    pool = network.pool_of(address.ip) or network.pool(address.version)
+    return None if pool is None else driver.gateway(network, pool)
+
+
+def _refuse_crowd(decision: Decision, row: NetworkRow, driver: Driver) -> None:
+    """Raise if a network has as many endpoints as it takes."""
+    capacity = driver.capacity(row.spec)
+    if capacity is None:
+        return
+    (count,) = decision.tx.execute(
+        "SELECT count(*) FROM endpoints WHERE network = ? AND leaving IS NULL", (row.number,)
+    ).fetchone()
+    if count >= capacity:
+        plural = "s" * (capacity > 1)
+        raise InUseError(
+            f"network {row.spec.name} takes {capacity} endpoint{plural}, and has as many: "
+            f"{driver.crowded}; disconnect one first, or use another network"
+        )
 
 
 def _new_id(tx: sqlite3.Connection) -> str:
@@ -309,9 +338,12 @@ def lease(
     wanted: IPAddress | None,
     name: str,
 ) -> IPNetwork | None:
-    """An address of the network for an endpoint; None if it has none of that family."""
-    pool = row.spec.pool(version)
-    if pool is None:
+    """An address of the network for an endpoint; None if it has none of that family.
+
+    Subnets of one family are filled one after the other.
+    """
+    pools = [pool for pool in row.spec.pools if pool.version == version]
+    if not pools:
         if wanted is not None:
             raise InvalidArgumentError(
                 f"no configured subnet contains IP address {wanted}: network {row.spec.name} has "
@@ -319,10 +351,18 @@ def lease(
             )
         return None
     if wanted is not None:
-        addresses.endpoint_address(wanted, [pool.subnet])
+        addresses.endpoint_address(wanted, [pool.subnet for pool in pools])
+        pools = [pool for pool in pools if wanted in pool.subnet]
     ipam = engine.ipam(row.spec.ipam, decision.tx)
-    given = ipam.request_address(pool.pool_id, wanted, {ENDPOINT_NAME: name})
-    return given.address if given is not None else None
+    for place, pool in enumerate(pools, 1):
+        try:
+            given = ipam.request_address(pool.pool_id, wanted, {ENDPOINT_NAME: name})
+        except PoolExhaustedError:
+            if place == len(pools):
+                raise
+        else:
+            return given.address if given is not None else None
+    return None
 
 
 def insert(

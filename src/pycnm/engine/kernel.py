@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from pycnm.plan.host import HostFacts, Uplinks
+from pycnm.plan.host import HostFacts, Interface, Uplinks
 from pycnm.plan.links import Address
 from pycnm.plan.operation import Features, Operation
 
@@ -32,6 +32,12 @@ class Kernel(Protocol):
 
     def uplinks(self) -> Uplinks:
         """The interfaces that packets are routed from, and forwarding on them."""
+
+    def interface(self, name: str) -> Interface | None:
+        """What there is of an interface of the host; None if it isn't there."""
+
+    def has_kind(self, kind: str) -> bool:
+        """Whether it has links of a kind (ip-link(8)), found by trying."""
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """What other people have in the way of ours, in sentences.

@@ -8,7 +8,7 @@ from pycnm.engine import quarantine, records, wiring
 from pycnm.engine.decision import Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.planning import plan_endpoint, plan_network
-from pycnm.engine.realising import OWNERS, drop_unneeded, host_plan, unrecorded
+from pycnm.engine.realising import drop_unneeded, host_plan, is_shared, unrecorded
 from pycnm.engine.sandboxes import plan_sandbox
 from pycnm.ipam.ledger import Ledger
 from pycnm.plan.links import Address
@@ -65,7 +65,7 @@ def _release(engine: Engine, tx: Transaction) -> None:
             for address in row.spec.addresses
         }
         for address in _addresses(tx, endpoint) - used:
-            pool = None if spec is None else spec.pool(address.version)
+            pool = None if spec is None else spec.pool_of(address)
             if pool is not None and spec is not None and spec.ipam == "default":
                 ipam.release_address(pool.pool_id, address)
     known = {pool.pool_id for spec in networks.values() for pool in spec.pools}
@@ -82,8 +82,8 @@ def _addresses(tx: Transaction, endpoint: str) -> set[IPAddress]:
 
 def _plan_again(engine: Engine, decision: Decision, owner: str) -> None:
     """Have the difference between what is recorded for an owner and its plan applied."""
-    if owner in OWNERS:
-        plan = host_plan(engine, owner, engine.kernel.facts())
+    if is_shared(owner):
+        plan = host_plan(engine, decision.tx, owner, engine.kernel.facts())
         decision.add(owner, unrecorded(decision, owner, plan))
     elif (number := wiring.sandbox_of(owner)) is not None:
         plans = wiring.plan(engine, decision.tx, number)

@@ -29,7 +29,7 @@ from pycnm.errors import (
     PoolOverlapError,
 )
 from pycnm.ipam.base import ADDRESS_TYPE, GATEWAY, IPAM
-from pycnm.plan.host import HostFacts
+from pycnm.plan.host import HostFacts, lacking
 from pycnm.plan.operation import Operation, Plan
 from pycnm.spec.names import new_id
 from pycnm.spec.objects import NetworkSpec, Pool
@@ -134,6 +134,7 @@ def _record(
     )
     spec = described(spec, request)
     _refuse_taken_name(decision.tx, spec.name)
+    refuse_lacking(engine, spec, request.driver)
     spec = lease_pools(engine, decision.tx, spec, request, facts)
     refuse_overlaps(decision.tx, spec, request.driver)
     return NetworkRow(decision.insert_network(spec, request.driver), spec)
@@ -141,7 +142,7 @@ def _record(
 
 def described(spec: NetworkSpec, request: NetworkRequest) -> NetworkSpec:
     """A network as it is asked for, but for its subnets."""
-    return attrs.evolve(
+    spec = attrs.evolve(
         spec,
         driver=request.driver.name,
         scope=request.driver.scope,
@@ -155,6 +156,7 @@ def described(spec: NetworkSpec, request: NetworkRequest) -> NetworkSpec:
         labels=request.labels,
         parent=request.parent,
     )
+    return attrs.evolve(spec, internal=request.driver.is_internal(spec))
 
 
 def lease_pools(
@@ -165,13 +167,21 @@ def lease_pools(
         _pool(engine, tx, spec, request.driver, wanted=wanted, facts=facts)
         for wanted in request.pools
     ]
-    return attrs.evolve(spec, pools=pools)
+    return reserve(engine, tx, attrs.evolve(spec, pools=pools), request.driver)
+
+
+def refuse_lacking(engine: Engine, spec: NetworkSpec, driver: Driver) -> None:
+    """Raise if the kernel lacks what a network is made of."""
+    for kind in driver.kinds(spec):
+        if not engine.kernel.has_kind(kind):
+            raise lacking(kind, f"driver {driver.name}")
 
 
 def refuse_overlaps(tx: Transaction, spec: NetworkSpec, driver: Driver) -> None:
     """Raise if a network can't be what it is to be, or not beside the others."""
     subnets = [pool.subnet for pool in spec.pools] if driver.owns_subnets else []
-    others = records.neighbours(tx, driver.name, driver.device(spec), subnets)
+    sits = driver.needs(spec).parent
+    others = records.neighbours(tx, driver.name, driver.device(spec), subnets, sits=sits)
     driver.validate(spec, [other for other in others if other.id != spec.id])
 
 
@@ -219,7 +229,28 @@ def _pool(
     for _, address in wanted.aux:
         if address != str(gateway):
             ipam.request_address(lease.pool_id, address)
-    return Pool(lease.pool_id, lease.pool, wanted.ip_range, gateway, wanted.aux)
+    automatic = gateway is not None and wanted.gateway is None
+    return Pool(lease.pool_id, lease.pool, wanted.ip_range, gateway, wanted.aux, automatic)
+
+
+def reserve(engine: Engine, tx: Transaction, spec: NetworkSpec, driver: Driver) -> NetworkSpec:
+    """A network with the auxiliary addresses that its driver sets aside by itself.
+
+    Of several subnets of a family the first one has them.
+    """
+    given = {name for pool in spec.pools for name, _ in pool.aux}
+    firsts = (spec.pool(4), spec.pool(6))
+
+    def with_reserved(pool: Pool) -> Pool:
+        names = driver.reserves(spec, pool.version) if pool in firsts else ()
+        aux = list(pool.aux)
+        for name in names:
+            if name not in given:
+                lease = engine.ipam(spec.ipam, tx).request_address(pool.pool_id)
+                aux += [] if lease is None else [(name, str(lease.address.ip))]
+        return attrs.evolve(pool, aux=aux)
+
+    return attrs.evolve(spec, pools=[with_reserved(pool) for pool in spec.pools])
 
 
 def _set_aside(ipam: IPAM, pool_id: str, gateway: IPAddress | None) -> IPAddress | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 import attrs
 from netaddr import IPNetwork
 
@@ -21,6 +23,8 @@ from pycnm.store.locks import Lock
 
 _RULES, _FORWARDING4, _FORWARDING6 = "host:rules", "host:forwarding4", "host:forwarding6"
 OWNERS = (_RULES, _FORWARDING4, _FORWARDING6)
+PARENT = "parent:"
+"""How the owner of a parent is called; the name of the interface follows."""
 _SWITCHES = {_FORWARDING4: hosting.ALL4, _FORWARDING6: hosting.ALL6}
 # By sandboxes that are up: the kernel holds nothing for the others.
 _LOOPBACK = (
@@ -108,7 +112,8 @@ def refitted(
         gateway = ipam.request_address(lease.pool_id, None, {ADDRESS_TYPE: GATEWAY})
         ipam.release_pool(pool.pool_id)
         address = None if gateway is None else gateway.address.ip
-        pools.append(Pool(lease.pool_id, lease.pool, gateway=address))
+        automatic = address is not None
+        pools.append(Pool(lease.pool_id, lease.pool, gateway=address, automatic=automatic))
     spec = attrs.evolve(row.spec, pools=pools)
     # Not a part of the change: the choice stands, whatever becomes of the endpoint.
     decision.tx.execute(
@@ -135,8 +140,10 @@ def realise(
     """Make a network's own objects, and first what they need of the host."""
     driver = engine.driver(row.spec)
     plan = driver.plan_network(row.spec, use, engine.kernel.features)
+    needs = driver.needs(row.spec)
+    if len(plan) or needs.parent:
+        _need(engine, decision, row.number, needs, facts)
     if len(plan):
-        _need(engine, decision, row.number, driver.needs(row.spec), facts)
         decision.add(row.spec.id, plan)
 
 
@@ -147,36 +154,71 @@ def unrealise(decision: Decision, row: NetworkRow) -> None:
 
 
 def _bits(needs: HostNeeds) -> int:
-    return needs.rules | needs.forward4 << 1 | needs.forward6 << 2
+    return needs.rules | needs.forward4 << 1 | needs.forward6 << 2 | needs.parent * records.SITS
+
+
+def _owners(bits: int, device: str) -> list[str]:
+    """Whose plans a network needs, in the order in which they are made."""
+    found = [owner for bit, owner in enumerate(OWNERS) if bits >> bit & 1]
+    return [*found, f"{PARENT}{device}"] if bits & records.SITS else found
+
+
+def needed(reader: records.Reader, number: int) -> list[str]:
+    """Whose plans a network needs of the host."""
+    bits, device = reader.execute(
+        "SELECT needs, device FROM networks WHERE number = ?", (number,)
+    ).fetchone()
+    return _owners(bits, device)
+
+
+def is_shared(owner: str) -> bool:
+    """Whether a plan is what networks share on their host."""
+    return owner in OWNERS or owner.startswith(PARENT)
 
 
 def _need(
-    engine: Engine, decision: Decision, number: int, needs: HostNeeds, facts: HostFacts
+    engine: Engine,
+    decision: Decision,
+    number: int,
+    needs: HostNeeds,
+    facts: HostFacts,
+    *,
+    had: Collection[str] | None = None,
 ) -> None:
-    bits = _bits(needs)
-    for bit, owner in enumerate(OWNERS):
-        if bits >> bit & 1 and not _is_recorded(decision, owner):
-            decision.add(owner, host_plan(engine, owner, facts))
-    decision.update(NETWORKS, number, needs=bits)
+    had = needed(decision.tx, number) if had is None else had
+    decision.update(NETWORKS, number, needs=_bits(needs))
+    for owner in needed(decision.tx, number):
+        if owner not in had and not _is_needed(decision.tx, owner, besides=number):
+            decision.add(owner, host_plan(engine, decision.tx, owner, facts))
 
 
-def host_plan(engine: Engine, owner: str, facts: HostFacts) -> Plan:
+def host_plan(engine: Engine, reader: records.Reader, owner: str, facts: HostFacts) -> Plan:
     """What the networks of a host share, as it is to be now."""
     if owner == _RULES:
         return hosting.plan_rules(facts, "cnm")
+    if owner.startswith(PARENT):
+        host_id = records.meta(reader, "host_id") or ""
+        kernel, name = engine.kernel, owner.removeprefix(PARENT)
+        return hosting.plan_parent(name, host_id, kernel.interface, kernel.has_kind)
     uplinks = engine.kernel.uplinks()
     if owner == _FORWARDING4:
         return hosting.plan_forwarding4(uplinks)
     return hosting.plan_forwarding6(uplinks, engine.kernel.features)
 
 
-def _is_recorded(decision: Decision, owner: str) -> bool:
+def _is_needed(reader: records.Reader, owner: str, *, besides: int = 0) -> bool:
+    """Whether a network needs an owner's plan; one whose number isn't `besides`."""
     # An empty plan leaves no operation: what counts is that somebody needs it.
-    bit = 1 << OWNERS.index(owner)
-    (needed,) = decision.tx.execute(
-        "SELECT EXISTS (SELECT 1 FROM networks WHERE needs & ? AND leaving IS NULL)", (bit,)
+    if owner.startswith(PARENT):
+        bit, device = records.SITS, owner.removeprefix(PARENT)
+    else:
+        bit, device = 1 << OWNERS.index(owner), None
+    (found,) = reader.execute(
+        "SELECT EXISTS (SELECT 1 FROM networks WHERE needs & ?1 AND number <> ?2 "
+        "AND leaving IS NULL AND (?3 IS NULL OR device = ?3))",
+        (bit, besides, device),
     ).fetchone()
-    return bool(needed)
+    return bool(found)
 
 
 def adapt_forwarding(engine: Engine) -> bool:
@@ -190,11 +232,11 @@ def adapt_forwarding(engine: Engine) -> bool:
 
     def decide(decision: Decision) -> bool:
         for owner in (_FORWARDING4, _FORWARDING6):
-            if _is_recorded(decision, owner):
+            if _is_needed(decision.tx, owner):
                 known = _known(decision.tx, owner)
                 old = hosting.overtaken(known, uplinks) + hosting.departed(known, uplinks)
                 decision.drop_some(owner, dict.fromkeys(old))
-                plan = host_plan(engine, owner, facts)
+                plan = host_plan(engine, decision.tx, owner, facts)
                 decision.add(owner, unrecorded(decision, owner, plan))
         return bool(decision.undo or decision.do)
 
@@ -230,37 +272,45 @@ def unrecorded(decision: Decision, owner: str, plan: Plan) -> Plan:
     return Plan(tuple(operation for operation in plan if operation.to_json() not in known))
 
 
-def need_no_more(decision: Decision, number: int) -> None:
-    """Undo what of the host only this network needed."""
-    _need_only(decision, number, 0)
+def need_no_more(decision: Decision, number: int, had: Collection[str] | None = None) -> None:
+    """Undo what of the host only this network needed.
+
+    Args:
+        had: whose plans it needed, if its row was changed since.
+    """
+    had = needed(decision.tx, number) if had is None else had
     decision.update(NETWORKS, number, needs=0)
+    _drop_needless(decision, had)
 
 
 def need_instead(
-    engine: Engine, decision: Decision, number: int, needs: HostNeeds, facts: HostFacts
+    engine: Engine,
+    decision: Decision,
+    number: int,
+    needs: HostNeeds,
+    had: Collection[str],
+    *,
+    facts: HostFacts,
 ) -> None:
-    """Have a network need something else of the host than it did."""
-    _need_only(decision, number, _bits(needs))
-    _need(engine, decision, number, needs, facts)
+    """Have a network need something else of the host than it did.
+
+    Args:
+        had: whose plans it needed, before its row was changed.
+    """
+    _need(engine, decision, number, needs, facts, had=had)
+    _drop_needless(decision, had)
 
 
-def _need_only(decision: Decision, number: int, wanted: int) -> None:
-    """Undo what of the host only this network needed, and doesn't want."""
-    (bits,) = decision.tx.execute(
-        "SELECT needs FROM networks WHERE number = ?", (number,)
-    ).fetchone()
-    for bit, owner in enumerate(OWNERS):
-        (others,) = decision.tx.execute(
-            "SELECT EXISTS (SELECT 1 FROM networks WHERE needs & ? AND number <> ? "
-            "AND leaving IS NULL)",
-            (1 << bit, number),
-        ).fetchone()
-        if bits >> bit & 1 and not wanted >> bit & 1 and not others:
+def _drop_needless(decision: Decision, owners: Iterable[str]) -> None:
+    """Undo those of some plans that no network needs any more."""
+    for owner in owners:
+        if not _is_needed(decision.tx, owner):
             decision.drop(owner)
 
 
 def drop_unneeded(decision: Decision) -> None:
     """Undo what no network needs of the host."""
-    for owner in OWNERS:
-        if not _is_recorded(decision, owner):
-            decision.drop(owner)
+    rows = decision.tx.execute(
+        "SELECT DISTINCT owner FROM operations WHERE owner LIKE ?", (f"{PARENT}%",)
+    )
+    _drop_needless(decision, (*OWNERS, *[owner for (owner,) in rows]))

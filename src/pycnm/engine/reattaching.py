@@ -13,7 +13,7 @@ from pycnm.engine import published, telling, wiring
 from pycnm.engine.attaching import attempt_on
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.engine import Engine
-from pycnm.engine.joining import endpoint_request, lease
+from pycnm.engine.joining import endpoint_request, gateway, lease
 from pycnm.engine.planning import plan_endpoint
 from pycnm.engine.records import EndpointRow, NetworkRow
 from pycnm.errors import AddressInUseError, InUseError, InvalidArgumentError
@@ -77,17 +77,21 @@ def _specify(
             )
         return lease(engine, decision, row, version=version, wanted=wanted, name=old.name)
 
-    ip = address(4, old.ip, request.ip)
-    mac = request.mac or old.mac
-    if request.mac is None and ip and old.ip and old.mac == macs.mac_for(old.ip.ip):
-        # It followed from the address, and does so again.
-        mac = macs.mac_for(ip.ip)
+    driver = engine.driver(row.spec)
+    ip, ip6 = address(4, old.ip, request.ip), address(6, old.ip6, request.ip6)
+    # What followed from the address does so again.
+    follows = ip and old.ip and old.mac == macs.mac_for(old.ip.ip)
+    mac = old.mac
+    if request.mac is not None or follows:
+        mac = driver.mac(row.spec, request.mac, ip.ip if ip else None)
     priority = request.gateway_priority
     return attrs.evolve(
         old,
         ip=ip,
-        ip6=address(6, old.ip6, request.ip6),
+        ip6=ip6,
         mac=mac,
+        gateway=old.gateway if ip == old.ip else gateway(driver, row.spec, ip),
+        gateway6=old.gateway6 if ip6 == old.ip6 else gateway(driver, row.spec, ip6),
         aliases=request.aliases if "aliases" in changes else old.aliases,
         gateway_priority=priority if "gateway_priority" in changes else old.gateway_priority,
     )

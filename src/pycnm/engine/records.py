@@ -37,6 +37,9 @@ class UnreadableError(StoreError):
         )
 
 
+SITS = 1 << 3
+"""The bit of what a network needs that says that its device is a parent."""
+
 # What every row is read with: `read` needs the first four.
 _COLUMNS = "number, id, name, spec"
 
@@ -244,9 +247,13 @@ def block(subnet: IPNetwork) -> tuple[int, bytes, bytes]:
 
 
 def neighbours(
-    reader: Reader, driver: str, device: str, subnets: Iterable[IPNetwork]
+    reader: Reader, driver: str, device: str, subnets: Iterable[IPNetwork], *, sits: bool
 ) -> list[NetworkSpec]:
-    """The networks that share a device of the same driver, or part of a subnet."""
+    """The networks that share a device of the same driver, or part of a subnet.
+
+    Args:
+        sits: the device is a parent; those of other drivers that sit on it as well.
+    """
     rows = set(
         reader.execute(
             f"SELECT {_COLUMNS} FROM networks "  # noqa: S608
@@ -254,6 +261,13 @@ def neighbours(
             (driver, device),
         )
     )
+    if sits:
+        rows |= set(
+            reader.execute(
+                f"SELECT {_COLUMNS} FROM networks WHERE device = ? AND needs & ?",  # noqa: S608
+                (device, SITS),
+            )
+        )
     for subnet in subnets:
         version, first, last = block(subnet)
         rows |= set(

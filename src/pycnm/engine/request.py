@@ -146,7 +146,7 @@ def network_request(
         ipam=chosen,
         ipam_options=names.labels(ipam_options, "ipam option"),
         labels=names.labels(labels),
-        parent="" if parent is None else names.interface_name(parent, "parent"),
+        parent=getattr(value, "parent", None) or "",
     )
 
 

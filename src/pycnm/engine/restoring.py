@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pycnm.engine import wiring
 from pycnm.engine.differences import RULES, Differences, are_rules, differing, recorded
 from pycnm.engine.engine import Engine
-from pycnm.engine.realising import OWNERS
+from pycnm.engine.realising import is_shared
 from pycnm.engine.records import Reader
 from pycnm.errors import CleanupError, CNMError
 from pycnm.plan.operation import Operation
@@ -92,7 +92,7 @@ def _portions(reader: Reader, owners: Collection[str]) -> list[set[str]]:
     """
     listed = (json.dumps(sorted(owners)),)
     among = "IN (SELECT value FROM json_each(?))"
-    host = {*OWNERS} & {*owners}
+    host = {*filter(is_shared, owners)}
     rows = reader.execute(f"SELECT id FROM networks WHERE id {among} ORDER BY number", listed)  # noqa: S608
     networks = [{identity} for (identity,) in rows]
     boxes: dict[object, set[str]] = {}
@@ -156,7 +156,7 @@ def _locks(engine: Engine, owners: Collection[str]) -> set[Lock]:
     """
     listed = (json.dumps(sorted(owners)),)
     among = "IN (SELECT value FROM json_each(?))"
-    locks = {Lock.host(exclusive=True)} if not {*OWNERS}.isdisjoint(owners) else set()
+    locks = {Lock.host(exclusive=True)} if any(map(is_shared, owners)) else set()
     boxes = {number for each in owners if (number := wiring.sandbox_of(each)) is not None}
     with engine.reading() as reader:
         rows = reader.execute(f"SELECT number FROM networks WHERE id {among}", listed)  # noqa: S608

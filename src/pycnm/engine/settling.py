@@ -128,7 +128,7 @@ def _give_back(
 ) -> None:
     ipam = ipams(network.ipam, tx)
     for address in addresses:
-        pool = network.pool(address.version)
+        pool = network.pool_of(address.ip) or network.pool(address.version)
         if pool is not None:
             ipam.release_address(pool.pool_id, address.ip)
 

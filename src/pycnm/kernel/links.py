@@ -1,17 +1,15 @@
-"""Namespaces and links, brought about."""
+"""Links, brought about."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycnm.errors import KernelError
-from pycnm.kernel import netns, rtnl
+from pycnm.kernel import rtnl
 from pycnm.kernel.session import GONE, MANY, REALISATIONS, Doomed, LinuxSession, Queued, refusal
 from pycnm.plan import links as plan
 from pycnm.plan.operation import HOST
@@ -63,56 +61,6 @@ def _ours(found: rtnl.LinkState, alias: str, group: int) -> bool:
     return found.alias == alias if found.alias else bool(group) and found.group == group
 
 
-class _Namespaces:
-    def add(self, session: LinuxSession, fact: plan.Namespace) -> None:
-        session.flush()
-        if netns.is_namespace(fact.path):
-            return
-        path = Path(fact.path)
-        if path.exists() and not path.stat().st_size:
-            # The file a namespace was pinned to outlived it: a reboot without a
-            # fresh /run, or somebody's umount.
-            path.unlink()
-        netns.create(fact.path)
-        session.made.append(fact)
-        session.entered(fact.path)
-
-    def remove(self, session: LinuxSession, fact: plan.Namespace) -> None:
-        session.flush()
-        session.forget(fact.path)
-        netns.remove(fact.path)
-        session.unpinned.add(fact.path)
-
-    def differs(self, session: LinuxSession, fact: plan.Namespace) -> str | None:
-        del session
-        return None if netns.is_namespace(fact.path) else f"no namespace is pinned at {fact.path}"
-
-
-class _Directories:
-    def add(self, session: LinuxSession, fact: plan.Directory) -> None:
-        path = Path(fact.path)
-        if not path.is_dir():
-            # Not by `parents`, which would leave the mode to the caller's umask.
-            path.parent.mkdir(mode=0o755, exist_ok=True)
-            path.mkdir(mode=0o755, exist_ok=True)
-            session.made.append(fact)
-
-    def remove(self, session: LinuxSession, fact: plan.Directory) -> None:
-        session.flush()
-        try:
-            shutil.rmtree(fact.path)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise refusal(
-                fact, error.errno or errno.EIO, f"rm -r {fact.path}: {error.strerror}"
-            ) from error
-
-    def differs(self, session: LinuxSession, fact: plan.Directory) -> str | None:
-        del session
-        return None if Path(fact.path).is_dir() else f"the directory {fact.path} is gone"
-
-
 class _Links:
     def add(self, session: LinuxSession, fact: plan.Link) -> None:
         master = index(session, fact, fact.ns, fact.master) if fact.master else 0
@@ -129,7 +77,7 @@ class _Links:
             netns=session.namespace(fact.netns) if fact.netns else -1,
         )
         where = fact.netns or fact.ns
-        settle = _settle(session, fact, where, fact.name)
+        settle = _settle(session, fact, where, request)
         session.queue(fact.ns, ROUTE, Queued(fact, request, settle=settle))
         if fact.alias:
             # Not before it is known to be ours: the name may be somebody else's.
@@ -146,11 +94,15 @@ class _Links:
             found = state(session, where, fact.name)
         except LookupError:
             found = None
+        whose = plan.at(where, fact.name)
         if found is None:
-            return f"the interface {fact.name} is gone"
+            return f"the interface {whose} is gone"
         if found.kind != fact.kind:
-            return f"{fact.name} is of kind {found.kind or 'hardware'}, not {fact.kind}"
-        return _differs(session, found, fact.ns, fact)
+            return f"{whose} is of kind {found.kind or 'hardware'}, not {fact.kind}"
+        parent = state(session, fact.ns, fact.parent) if fact.parent else None
+        if not _sits(fact, found, parent):
+            return f"{whose} sits on another interface than {fact.parent}"
+        return _differs(session, found, whose, fact)
 
 
 class _Veths:
@@ -191,43 +143,62 @@ class _Veths:
             return f"{whose} has MAC {peer.mac.hex(':')}, not {fact.peer_mac}"
         if fact.up and not found.up:
             return f"{fact.name} is down"
-        return _differs(session, found, fact.ns, fact) or _other_mtu(peer.mtu, fact.mtu, whose)
+        return _differs(session, found, fact.name, fact) or _other_mtu(peer.mtu, fact.mtu, whose)
 
 
 def _other_mtu(found: int, wanted: int, whose: str) -> str | None:
     return f"{whose} has MTU {found}, not {wanted}" if wanted and found != wanted else None
 
 
+def _sits(fact: plan.Link, found: rtnl.LinkState, parent: rtnl.LinkState | None) -> bool:
+    """Whether a link sits on what has the name of its parent now.
+
+    Where nothing has, what it sits on was renamed or moved.  What is put on a
+    macvlan sits on the parent of that.
+    """
+    return parent is None or (
+        parent.ifindex == found.link or (parent.kind == fact.kind and parent.link == found.link)
+    )
+
+
 def _differs(
-    session: LinuxSession, found: rtnl.LinkState, ns: str, fact: plan.Link | plan.Veth
+    session: LinuxSession, found: rtnl.LinkState, whose: str, fact: plan.Link | plan.Veth
 ) -> str | None:
     if fact.master:
-        master = state(session, ns, fact.master)
+        master = state(session, fact.ns, fact.master)
         if master is None or master.ifindex != found.master:
-            return f"{fact.name} is not a port of {fact.master}"
-    mtu = _other_mtu(found.mtu, fact.mtu, fact.name)
+            return f"{whose} is not a port of {fact.master}"
+    mtu = _other_mtu(found.mtu, fact.mtu, whose)
     if mtu:
         return mtu
     mac = fact.mac if isinstance(fact, plan.Link) else ""
     if mac and found.mac != rtnl.hardware(mac):
-        return f"{fact.name} has MAC {found.mac.hex(':')}, not {mac}"
+        return f"{whose} has MAC {found.mac.hex(':')}, not {mac}"
     if fact.alias and found.alias != fact.alias:
-        return f"{fact.name} doesn't bear the mark {fact.alias}"
+        return f"{whose} doesn't bear the mark {fact.alias}"
     for key, value in fact.options if isinstance(fact, plan.Link) else ():
         other = rtnl.other_setting(found, key, value)
         if other is not None:
-            return f"{fact.name} has {key} {other}, not {value}"
+            return f"{whose} has {key} {other}, not {value}"
     return None
 
 
-def _settle(session: LinuxSession, fact: plan.Link, ns: str, name: str) -> Callable[[], None]:
+def _settle(session: LinuxSession, fact: plan.Link, ns: str, request: bytes) -> Callable[[], None]:
     """What to do when the name is taken: repair what is ours, refuse what isn't."""
 
     def settle() -> None:
-        found = _look(session, ns, name)
+        found = _look(session, ns, fact.name)
         if found is None or not _ours(found, fact.alias, fact.group):
-            raise _taken(fact, name)
-        _repair(session, fact, ns, name)
+            raise _taken(fact, plan.at(ns, fact.name))
+        parent = _look(session, fact.ns, fact.parent) if fact.parent else None
+        if found.kind == fact.kind and _sits(fact, found, parent):
+            _repair(session, fact, ns, fact.name)
+            return
+        session.socket(ns).request([rtnl.delete_link(found.ifindex)])
+        answer = session.socket(fact.ns).request([request])[0]
+        if answer.code:
+            raise refusal(fact, answer.code, answer.text)
+        session.made.append(fact)
 
     return settle
 
@@ -414,8 +385,6 @@ def delete_doomed(session: LinuxSession, ns: str) -> None:
 
 REALISATIONS.update(
     {
-        plan.Namespace: _Namespaces(),
-        plan.Directory: _Directories(),
         plan.Link: _Links(),
         plan.Veth: _Veths(),
         plan.Up: _Ups(),

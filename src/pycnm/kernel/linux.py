@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from pycnm.errors import CNMError
-from pycnm.kernel import addressing, facts, firewalls, links, netns, recalling
+from pycnm.kernel import (
+    addressing,
+    facts,
+    firewalls,
+    links,
+    namespaces,  # noqa: F401 - brings its operations
+    netns,
+    parents,
+    recalling,
+)
 from pycnm.kernel.agent import Agent
 from pycnm.kernel.holding import Holder
 from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
@@ -20,7 +29,7 @@ from pycnm.kernel.routes import OnLinkRoutes
 from pycnm.kernel.session import LinuxSession, refusals
 from pycnm.kernel.sysctl import Settings
 from pycnm.kernel.worker import Workers, run_apart
-from pycnm.plan.host import HostFacts, Uplinks
+from pycnm.plan.host import HostFacts, Interface, Uplinks
 from pycnm.plan.links import Address
 from pycnm.plan.operation import HOST, Features, Operation
 from pycnm.plan.running import Runner
@@ -50,6 +59,7 @@ class LinuxKernel(Runner[LinuxSession]):
         self._settings = Settings()
         self._lock = threading.Lock()
         self._features: Features | None = None
+        self._kinds: dict[str, bool] = {}
         self._sweeper: threading.Timer | None = None
         self._routes = OnLinkRoutes()
         self._routes_lock = threading.Lock()
@@ -104,6 +114,28 @@ class LinuxKernel(Runner[LinuxSession]):
     def uplinks(self) -> Uplinks:
         """The interfaces that packets are routed from, and forwarding on them."""
         return self._at_home("ip link", lambda: facts.uplinks(self._settings))
+
+    def interface(self, name: str) -> Interface | None:
+        """What there is of an interface of the host; None if it isn't there."""
+
+        def ask() -> Interface | None:
+            with Socket(NETLINK_ROUTE) as connection:
+                return parents.interface(connection, name)
+
+        return self._at_home(f"ip link show {name}", ask)
+
+    def has_kind(self, kind: str) -> bool:
+        """Whether it has links of a kind, tried out once in a namespace of its own."""
+
+        def ask() -> bool:
+            netns.leave()
+            return parents.has_kind(kind)
+
+        with self._lock:
+            if kind not in self._kinds:
+                with refusals(lambda: f"ip link add type {kind}"):
+                    self._kinds[kind] = run_apart(ask)
+            return self._kinds[kind]
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """What other people have in the way of ours, in sentences; see `pycnm.engine.kernel`."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias,
 from pycnm.errors import CNMError, KernelError, PermissionDeniedError
 from pycnm.kernel import conntrack, netns, nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
+from pycnm.plan.links import Link
 from pycnm.plan.operation import HOST, Operation
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL})
 """How the kernel says that what is to be removed isn't there."""
 _OPEN = 32
 MANY = 128
+_NO_SUCH_KIND = "Unknown device type"
 
 T = TypeVar("T")
 AgentTask: TypeAlias = Literal["hold", "release", "serve", "dismiss"]
@@ -367,6 +369,8 @@ def refusal(fact: Operation | str, code: int, text: str = "") -> CNMError:
         return PermissionDeniedError(
             f"not allowed to do `{fact}`; run as root (CAP_NET_ADMIN and CAP_SYS_ADMIN are needed)"
         )
+    if code == errno.EOPNOTSUPP and isinstance(fact, Link) and text == _NO_SUCH_KIND:
+        return fact.unknown()
     return KernelError(str(fact), code, text)
 
 

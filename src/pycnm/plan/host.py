@@ -7,6 +7,10 @@ from typing import NamedTuple
 import attrs
 from netaddr import IPNetwork
 
+from pycnm.errors import NotSupportedError
+
+_MODULES = {"vlan": "8021q"}
+
 
 class Prefix(NamedTuple):
     """An IPv4 prefix as numbers: its first address, and its length in bits."""
@@ -71,3 +75,28 @@ class Uplinks:
     accepting_ra: tuple[str, ...] = ()
     forwards4: bool = False
     forwards6: bool = False
+
+
+@attrs.frozen
+class Interface:
+    """An interface of the host.
+
+    Attributes:
+        kind: of link (ip-link(8)); empty for hardware and lo.
+        alias: the mark on it.
+        master: the bridge or bond that it is a port of; empty if it is none.
+    """
+
+    name: str
+    kind: str = ""
+    alias: str = ""
+    master: str = ""
+
+
+def lacking(kind: str, what: str) -> NotSupportedError:
+    """The error for something that needs links of a kind that the kernel doesn't have."""
+    module = _MODULES.get(kind, kind)
+    return NotSupportedError(
+        f"this kernel has no links of kind {kind}, which {what} needs: load the module {module} "
+        f"(`modprobe {module}`), or use a kernel that has it"
+    )

@@ -12,6 +12,8 @@ from typing import ClassVar
 
 import attrs
 
+from pycnm.errors import NotSupportedError
+from pycnm.plan.host import lacking
 from pycnm.plan.operation import HOST, Operation, Session
 
 MAIN_TABLE = 254
@@ -99,9 +101,14 @@ class Link(Operation):
         words += _common(self.mac, self.mtu, self.group, self.master)
         words += [f"netns {_short(self.netns)}"] if self.netns else []
         words += [f"type {self.kind}"]
-        words += [f"{key} {value}" for key, value in self.options]
+        # The flag of an ipvlan is a word of its own (ip-link(8)).
+        words += [str(value) if key == "flag" else f"{key} {value}" for key, value in self.options]
         text = " ".join(words)
         return text + _marked(self.netns or self.ns, self.name, self.alias)
+
+    def unknown(self) -> NotSupportedError:
+        """The error where the kernel has no links of this kind."""
+        return lacking(self.kind, f"`{self}`")
 
     def subject(self) -> Hashable:
         """The link."""
@@ -112,7 +119,13 @@ class Link(Operation):
         return (_link(self.netns or self.ns, self.name),)
 
     def within(self) -> tuple[Hashable, ...]:
-        """The namespace it lives in, and the link it sits on."""
+        """The namespace it lives in, and the link it sits on.
+
+        One that sits on a link elsewhere doesn't go with its namespace, which a
+        process may keep: it would still be on the wire.
+        """
+        if self.netns not in {"", self.ns} and self.parent:
+            return (_link(self.ns, self.parent),)
         on = (_link(self.ns, self.parent),) if self.parent else ()
         return (_namespace(self.netns or self.ns), *on)
 
@@ -154,6 +167,40 @@ class Veth(Operation):
     def keeps(self) -> tuple[Hashable, ...]:
         """What is set on either end."""
         return _link(self.ns, self.name), _link(self.peer_ns, self.peer)
+
+
+@attrs.frozen
+class Parent(Operation):
+    """An interface of somebody else's that links of ours sit on: it is there, and up.
+
+    It is never changed: neither made, nor taken up or down.
+    """
+
+    ns: str
+    link: str
+
+    def __str__(self) -> str:
+        link = quote(self.link)
+        return f"# {link} is there, and up: `{ip(self.ns)} link show {link}`"
+
+    def within(self) -> tuple[Hashable, ...]:
+        """Its namespace."""
+        return (_namespace(self.ns),)
+
+    def undo(self, session: Session) -> None:
+        """It is left as it is."""
+
+    def gone(self) -> str:
+        """That it isn't there, in words."""
+        return (
+            f"{at(self.ns, self.link)}, which networks sit on, is gone: it was deleted, renamed "
+            "or moved; what sat on it can be had back when it is there again"
+        )
+
+    def down(self) -> str:
+        """That it is down, in words."""
+        command = f"{ip(self.ns)} link set {quote(self.link)} up"
+        return f"{at(self.ns, self.link)}, which networks sit on, is down: `{command}`"
 
 
 @attrs.frozen

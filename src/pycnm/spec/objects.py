@@ -100,7 +100,7 @@ class Pool(Recorded):
     Attributes:
         pool_id: what IPAM calls it.
         gateway: the address set aside for the gateway; None where there is none.
-        given: what of this the user asked for, as inspect shows it.
+        automatic: the gateway was chosen, not asked for.
     """
 
     pool_id: str
@@ -108,6 +108,7 @@ class Pool(Recorded):
     ip_range: IPNetwork | None = attrs.field(default=None, converter=_maybe_network)
     gateway: IPAddress | None = attrs.field(default=None, converter=_maybe_address)
     aux: Pairs = attrs.field(default=(), converter=_pairs)
+    automatic: bool = False
 
     @property
     def version(self) -> int:
@@ -123,6 +124,7 @@ class NetworkSpec(Recorded):
         id: 64 hexadecimal digits.
         driver: the driver's registered name; `options` are its, under Docker's names.
         pools: at most one a family for a bridge; empty without IPAM.
+        parent: the interface of the host that it sits on, if it was given one.
         predefined: one of bridge, host, none.
         created: when, in RFC 3339.
     """
@@ -162,6 +164,10 @@ class NetworkSpec(Recorded):
     def pool(self, version: int) -> Pool | None:
         """The first pool of a family."""
         return next((pool for pool in self.pools if pool.version == version), None)
+
+    def pool_of(self, address: IPAddress) -> Pool | None:
+        """The pool that an address is of."""
+        return next((pool for pool in self.pools if address in pool.subnet), None)
 
 
 @attrs.frozen
@@ -203,6 +209,7 @@ class EndpointSpec(Recorded):
         interface: its name inside; empty while it isn't joined.
         host_interface: its name on the host.
         gateway, gateway6: next hops of the default routes it offers.
+        on_link: it offers default routes without a next hop: all is reached over its link.
         publish: ports to be published when it is joined.
         kept: its sandbox is gone (a reboot), its addresses wait for one of its name.
     """
@@ -218,6 +225,7 @@ class EndpointSpec(Recorded):
     host_interface: str = ""
     gateway: IPAddress | None = attrs.field(default=None, converter=_maybe_address)
     gateway6: IPAddress | None = attrs.field(default=None, converter=_maybe_address)
+    on_link: bool = False
     aliases: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     gateway_priority: int = 0
     link_local_ips: tuple[str, ...] = attrs.field(default=(), converter=_texts)

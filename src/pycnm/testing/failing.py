@@ -14,7 +14,7 @@ from pycnm.plan.running import Runner, Work
 if TYPE_CHECKING:
     from netaddr import IPAddress
 
-    from pycnm.plan.host import HostFacts, Uplinks
+    from pycnm.plan.host import HostFacts, Interface, Uplinks
     from pycnm.plan.links import Address
     from pycnm.plan.operation import Features
 
@@ -87,6 +87,14 @@ class FailingKernel(Runner["FailingSession"]):
     def facts(self) -> HostFacts:
         """What the kernel says of its host."""
         return self._kernel.facts()
+
+    def interface(self, name: str) -> Interface | None:
+        """As the kernel behind it."""
+        return self._kernel.interface(name)
+
+    def has_kind(self, kind: str) -> bool:
+        """As the kernel behind it."""
+        return self._kernel.has_kind(kind)
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """As the kernel behind it."""

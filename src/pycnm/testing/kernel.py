@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from netaddr import IPNetwork
 
 from pycnm.errors import NotSupportedError
-from pycnm.plan.host import HostFacts, Prefix, Uplinks
+from pycnm.plan.host import HostFacts, Interface, Prefix, Uplinks
 from pycnm.plan.links import Address, Link, Route, Up
 from pycnm.plan.operation import HOST, Features, Operation
 from pycnm.plan.running import Runner
-from pycnm.testing import addresses, links, resolving, rules
+from pycnm.testing import addresses, links, namespaces, resolving, rules
 from pycnm.testing.listing import listing
 from pycnm.testing.machine import IPV4, Machine
 from pycnm.testing.session import FakeSession, Flows
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _REALISATIONS = (
-    links.REALISATIONS | addresses.REALISATIONS | rules.REALISATIONS | resolving.REALISATIONS
+    namespaces.REALISATIONS
+    | links.REALISATIONS
+    | addresses.REALISATIONS
+    | rules.REALISATIONS
+    | resolving.REALISATIONS
 )
 _EPHEMERAL = "ipv4/ip_local_port_range"
 _RESERVED = "ipv4/ip_local_reserved_ports"
@@ -44,12 +48,13 @@ class FakeKernel(Runner[FakeSession]):
 
     Args:
         features: what it can do; by default, everything.
+        lacking: the kinds of links that it doesn't have, such as `dummy`.
 
     Attributes:
         forgotten: address, protocol and port of flows that were to be forgotten.
     """
 
-    def __init__(self, features: Features | None = None) -> None:
+    def __init__(self, features: Features | None = None, *, lacking: Collection[str] = ()) -> None:
         self._machine = Machine(features or Features())
         self._lock = threading.RLock()
         self.forgotten: list[Flows] = []
@@ -59,6 +64,7 @@ class FakeKernel(Runner[FakeSession]):
             Up(HOST, "eth0"),
             Route(HOST, "0.0.0.0/0", "192.0.2.1", "eth0"),
         )
+        self._machine.lacking = frozenset(lacking)
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
@@ -123,6 +129,19 @@ class FakeKernel(Runner[FakeSession]):
                 ephemeral=(int(first), int(last)),
                 reserved_ports=frozenset(_ports(host.settings[_RESERVED])),
             )
+
+    def interface(self, name: str) -> Interface | None:
+        """What there is of an interface of its host."""
+        with self._lock:
+            found = self._machine.namespaces[HOST].links.get(name)
+            if found is None:
+                return None
+            master = "" if found.master is None else found.master.name
+            return Interface(name, found.kind, found.alias, master)
+
+    def has_kind(self, kind: str) -> bool:
+        """Whether it has links of a kind: of all but those it was made without."""
+        return kind in links.KINDS and kind not in self._machine.lacking
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """None: it isn't looked for them."""

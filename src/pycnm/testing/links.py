@@ -1,10 +1,10 @@
-"""Namespaces, links and their settings, brought about on a fake kernel."""
+"""Links and their settings, brought about on a fake kernel."""
 
 from __future__ import annotations
 
 import errno
 
-from pycnm.errors import AlreadyExistsError, KernelError
+from pycnm.errors import KernelError
 from pycnm.kernel import rtnl
 from pycnm.plan import links as plan
 from pycnm.plan.operation import Operation
@@ -16,7 +16,8 @@ PORTS = 1023
 """How many ports a bridge takes (BR_MAX_PORTS)."""
 _NAME_MAX = 15
 _MTU_MIN, _MTU_MAX = 68, 65535
-_KINDS = {"bridge", "dummy", "ifb", "ipvlan", "macvlan", "veth", "vlan", "vxlan"}
+KINDS = frozenset({"bridge", "dummy", "ifb", "ipvlan", "macvlan", "veth", "vlan", "vxlan"})
+"""The kinds of links it has, but for those it was made without."""
 _STACKED = {"ipvlan", "macvlan", "vlan"}
 _SWITCHES_ALL = {
     "ipv4/ip_forward": "ipv4/forwarding",
@@ -24,47 +25,6 @@ _SWITCHES_ALL = {
     "ipv6/conf/all/forwarding": "ipv6/forwarding",
     "ipv6/conf/all/disable_ipv6": "ipv6/disable_ipv6",
 }
-
-
-class _Namespaces:
-    def add(self, session: FakeSession, fact: plan.Namespace) -> bool:
-        if fact.path in session.machine.namespaces:
-            return False
-        if fact.path in session.machine.directories:
-            name = fact.path.rpartition("/")[2]
-            raise AlreadyExistsError(
-                f"{fact.path} is taken; adopt that namespace with netns={name!r}, "
-                "or choose another name"
-            )
-        session.machine.add_namespace(fact.path)
-        return True
-
-    def remove(self, session: FakeSession, fact: plan.Namespace) -> None:
-        if fact.path in session.machine.namespaces:
-            session.machine.remove_namespace(fact.path)
-
-    def differs(self, session: FakeSession, fact: plan.Namespace) -> str | None:
-        there = fact.path in session.machine.namespaces
-        return None if there else f"no namespace is pinned at {fact.path}"
-
-
-class _Directories:
-    def add(self, session: FakeSession, fact: plan.Directory) -> bool:
-        if fact.path in session.machine.directories:
-            return False
-        session.machine.directories.add(fact.path)
-        return True
-
-    def remove(self, session: FakeSession, fact: plan.Directory) -> None:
-        known = session.machine.directories
-        known.difference_update([path for path in known if f"{path}/".startswith(f"{fact.path}/")])
-        files = session.machine.files
-        for path in [path for path in files if path.startswith(f"{fact.path}/")]:
-            del files[path]
-
-    def differs(self, session: FakeSession, fact: plan.Directory) -> str | None:
-        there = fact.path in session.machine.directories
-        return None if there else f"the directory {fact.path} is gone"
 
 
 class _Links:
@@ -77,17 +37,25 @@ class _Links:
         # What can't be encoded is refused before the kernel hears of it.
         rtnl.new_link(fact.name, fact.kind, fact.options)
         _refuse_bad_name(fact, fact.name)
-        if fact.name in namespace.links:
-            _settle(session, fact, namespace.links[fact.name], master)
+        found = namespace.links.get(fact.name)
+        if found is not None and (found.kind, found.parent) == (fact.kind, _real(parent, fact)):
+            _settle(session, fact, found, master)
+            found.options |= dict(fact.options)
             return False
-        if fact.kind not in _KINDS:
-            raise refusal(fact, errno.EOPNOTSUPP, "Unknown device type")
-        if fact.kind in _STACKED and parent is None:
-            raise refusal(fact, errno.EINVAL)
+        if found is not None:
+            _refuse_others(session, fact, found)
+            session.machine.remove_link(found)
+        if fact.kind not in KINDS or fact.kind in session.machine.lacking:
+            raise fact.unknown()
+        if fact.kind in _STACKED:
+            _refuse_on(session.machine, fact, parent)
         _refuse_bad_values(fact, fact.mac, fact.mtu)
+        if parent is not None and fact.mtu > parent.mtu and fact.kind in _STACKED:
+            raise refusal(fact, errno.EINVAL if fact.kind == "macvlan" else errno.ERANGE)
         link = Link(where, fact.name, fact.kind, mac=fact.mac, group=fact.group, alias=fact.alias)
         link.mtu = fact.mtu or (parent.mtu if parent is not None else link.mtu)
-        link.parent = parent
+        link.parent = _real(parent, fact)
+        link.options = dict(fact.options)
         _enslave(session.machine, fact, link, master)
         session.machine.add_link(link)
         return True
@@ -96,12 +64,16 @@ class _Links:
         _remove(session, fact, session.found(fact.netns or fact.ns, fact.name))
 
     def differs(self, session: FakeSession, fact: plan.Link) -> str | None:
-        found = session.found(fact.netns or fact.ns, fact.name)
+        where = fact.netns or fact.ns
+        found, whose = session.found(where, fact.name), plan.at(where, fact.name)
         if found is None:
-            return f"the interface {fact.name} is gone"
+            return f"the interface {whose} is gone"
         if found.kind != fact.kind:
-            return f"{fact.name} is of kind {found.kind or 'hardware'}, not {fact.kind}"
-        return _differs(fact, found)
+            return f"{whose} is of kind {found.kind or 'hardware'}, not {fact.kind}"
+        parent = session.found(fact.ns, fact.parent) if fact.parent else None
+        if parent is not None and found.parent is not _real(parent, fact):
+            return f"{whose} sits on another interface than {fact.parent}"
+        return _differs(fact, found, whose)
 
 
 class _Veths:
@@ -151,7 +123,23 @@ class _Veths:
             return f"{whose} has MAC {peer.mac}, not {fact.peer_mac}"
         if fact.up and not found.up:
             return f"{fact.name} is down"
-        return _differs(fact, found) or _other_mtu(peer.mtu, fact.mtu, whose)
+        return _differs(fact, found, fact.name) or _other_mtu(peer.mtu, fact.mtu, whose)
+
+
+class _Parents:
+    def add(self, session: FakeSession, fact: plan.Parent) -> bool:
+        if session.found(fact.ns, fact.link) is None:
+            raise refusal(fact, errno.ENODEV, fact.gone())
+        return False
+
+    def remove(self, session: FakeSession, fact: plan.Parent) -> None:
+        """It stays as it is."""
+
+    def differs(self, session: FakeSession, fact: plan.Parent) -> str | None:
+        found = session.found(fact.ns, fact.link)
+        if found is None:
+            return fact.gone()
+        return None if found.up else fact.down()
 
 
 class _Ups:
@@ -159,6 +147,8 @@ class _Ups:
         link = session.namespace(fact.ns).links.get(fact.link)
         if link is None:
             raise refusal(fact, errno.ENODEV)
+        if link.kind == "vlan" and link.parent is not None and not link.parent.up:
+            raise refusal(fact, errno.ENETDOWN)
         link.up = True
         return True
 
@@ -308,6 +298,35 @@ def _enslave(
     link.master = master
 
 
+def _real(parent: Link | None, fact: plan.Link) -> Link | None:
+    """What a link comes to sit on: a macvlan on a macvlan, on the parent of that."""
+    stacked = parent is not None and parent.kind == fact.kind in {"macvlan", "ipvlan"}
+    return parent.parent if stacked and parent is not None else parent
+
+
+def _refuse_on(machine: Machine, fact: plan.Link, parent: Link | None) -> None:
+    """Raise if the kernel doesn't put such a link on its parent."""
+    if parent is None or (parent.name == "lo" and fact.kind != "vlan"):
+        raise refusal(fact, errno.EINVAL)
+    options = dict(fact.options)
+    beside = [
+        other
+        for ns in machine.namespaces
+        for other in machine.links(ns)
+        if other.parent is _real(parent, fact)
+    ]
+    if fact.kind == "vlan":
+        if options["id"] in {other.options.get("id") for other in beside if other.kind == "vlan"}:
+            raise refusal(fact, errno.EEXIST)
+        return
+    # One handler of what a link receives, which a bridge has as well.
+    if parent.master is not None or {other.kind for other in beside} - {"vlan", fact.kind}:
+        raise refusal(fact, errno.EBUSY)
+    modes = [other.options.get("mode") for other in beside if other.kind == fact.kind]
+    if "passthru" in modes or (modes and options.get("mode") == "passthru"):
+        raise refusal(fact, errno.EINVAL)
+
+
 def _refuse_bad_name(fact: plan.Link | plan.Veth, name: str) -> None:
     if len(name.encode()) > _NAME_MAX:
         raise refusal(fact, errno.ERANGE, "Attribute failed policy validation")
@@ -328,25 +347,24 @@ def _other_mtu(found: int, wanted: int, whose: str) -> str | None:
     return f"{whose} has MTU {found}, not {wanted}" if wanted and found != wanted else None
 
 
-def _differs(fact: plan.Link | plan.Veth, found: Link) -> str | None:
+def _differs(fact: plan.Link | plan.Veth, found: Link, whose: str) -> str | None:
     if fact.master and (found.master is None or found.master.name != fact.master):
-        return f"{fact.name} is not a port of {fact.master}"
-    mtu = _other_mtu(found.mtu, fact.mtu, fact.name)
+        return f"{whose} is not a port of {fact.master}"
+    mtu = _other_mtu(found.mtu, fact.mtu, whose)
     if mtu:
         return mtu
     mac = fact.mac if isinstance(fact, plan.Link) else ""
     if mac and found.mac != mac:
-        return f"{fact.name} has MAC {found.mac}, not {mac}"
+        return f"{whose} has MAC {found.mac}, not {mac}"
     if fact.alias and found.alias != fact.alias:
-        return f"{fact.name} doesn't bear the mark {fact.alias}"
+        return f"{whose} doesn't bear the mark {fact.alias}"
     return None
 
 
 REALISATIONS: dict[type[Operation], Realisation] = {
-    plan.Namespace: _Namespaces(),
-    plan.Directory: _Directories(),
     plan.Link: _Links(),
     plan.Veth: _Veths(),
+    plan.Parent: _Parents(),
     plan.Up: _Ups(),
     plan.Hairpin: _PortFlags(),
     plan.Isolated: _PortFlags(),

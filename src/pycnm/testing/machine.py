@@ -32,6 +32,7 @@ class Link:
         kind: empty for hardware and lo.
         mac: empty if the kernel chose one.
         peer: the other end of a pair.
+        options: those of its kind that it was made with.
         addresses: with their prefix length, the oldest first; whether each is ours.
         settings: those of net/ipv4/conf and net/ipv6/conf, such as `ipv4/forwarding`.
     """
@@ -48,6 +49,7 @@ class Link:
     master: Link | None = None
     parent: Link | None = None
     peer: Link | None = None
+    options: dict[str, int | str] = attrs.field(factory=dict)
     addresses: dict[str, bool] = attrs.field(factory=dict)
     settings: dict[str, str] = attrs.field(factory=dict)
 
@@ -142,6 +144,7 @@ class Machine:
         tables: by family and name.
         ports: protocol, address and port of bound sockets; whether each is ours.
         addresses: at which a port is bound, by protocol and port.
+        lacking: the kinds of links that it doesn't have.
     """
 
     features: Features
@@ -153,6 +156,7 @@ class Machine:
     tables: dict[tuple[str, str], Ruleset] = attrs.field(factory=dict)
     ports: dict[tuple[str, str, int], bool] = attrs.field(factory=dict)
     addresses: dict[tuple[str, int], set[str]] = attrs.field(factory=dict)
+    lacking: frozenset[str] = frozenset()
 
     def __attrs_post_init__(self) -> None:
         self.add_namespace(HOST)
