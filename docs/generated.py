@@ -12,7 +12,7 @@ from pycnm.cli import help as manual
 from pycnm.cli.arguments import read
 from pycnm.cli.command import Command, Group
 from pycnm.cli.commands import ROOT
-from pycnm.drivers import Bridge, Use
+from pycnm.drivers import Bridge, Driver, Ipvlan, Macvlan, Use
 from pycnm.nft import ruleset
 from pycnm.nft.objects import Chain
 from pycnm.plan import Features
@@ -51,7 +51,7 @@ def write(directory: Path) -> None:
         "network.txt": str(bridge.plan_network(NETWORK, Use(endpoints=True), features)),
         "endpoint.txt": str(bridge.plan_endpoint(NETWORK, ENDPOINT, SANDBOX, features)),
         "port.txt": "\n".join(map(str, bridge.plan_port(NETWORK, ENDPOINT, BINDING))),
-        "bridge-options.md": "\n".join(options()),
+        **{f"{cls.name}-options.md": "\n".join(options(cls)) for cls in (Bridge, Macvlan, Ipvlan)},
         "commands.md": "\n".join(commands(ROOT, ())),
         "network-files.md": "\n".join(files(networks.ATTRIBUTES)),
         "sandbox-files.md": "\n".join(files(sandboxes.SANDBOX)),
@@ -69,11 +69,11 @@ def skeleton() -> Iterator[str]:
         yield f"add {item}"
 
 
-def options() -> Iterator[str]:
-    """A table of what the bridge driver can be told."""
-    yield "| `Bridge(...)` | Docker's name | Default | Meaning |"
+def options(driver: type[Driver]) -> Iterator[str]:
+    """A table of what a driver can be told."""
+    yield f"| `{driver.__name__}(...)` | Option | Default | Meaning |"
     yield "| --- | --- | --- | --- |"
-    for option in Bridge.option_table:
+    for option in driver.option_table:
         text = "" if option.default is None else option.format(option.default)
         default = f"`{text}`" if text else ""
         yield f"| `{option.attribute}` | `{option.key}` | {default} | {option.help} |"

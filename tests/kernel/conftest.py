@@ -16,3 +16,4 @@ from hosts import (  # noqa: F401 - fixtures
     outside,
     own_machine,
 )
+from lan import lan, router  # noqa: F401 - fixtures

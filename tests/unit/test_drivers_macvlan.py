@@ -43,10 +43,21 @@ def lines(plan):
 
 def test_an_endpoint():
     assert lines(Macvlan(parent="eth0").plan_endpoint(LAN, END, BOX, Features())) == [
-        "ip link add link eth0 name eth0 address 02:42:c0:a8:00:02 group 510052766 netns c1 "
-        "type macvlan mode bridge; ip -n c1 link set eth0 alias cnm:8be6cfc0d001",
+        (
+            "ip link add link eth0 name eth0 address 02:42:c0:a8:00:02 group 510052766 netns c1 "
+            "type macvlan mode bridge; ip -n c1 link set eth0 alias cnm:8be6cfc0d001"
+        ),
+        "nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth0.forwarding=0",
         "ip -n c1 address add 192.168.0.2/24 dev eth0 brd +",
         "ip -n c1 link set eth0 up",
+    ]
+
+
+def test_what_an_endpoint_is_given_comes_before_our_own():
+    end = attrs.evolve(END, sysctls={"net/ipv4/conf/IFNAME/forwarding": "1"})
+    plan = lines(Macvlan(parent="eth0").plan_endpoint(LAN, end, BOX, Features()))
+    assert [line for line in plan if "forwarding" in line] == [
+        "nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth0.forwarding=1"
     ]
 
 
@@ -67,7 +78,7 @@ def test_ipv6_inside():
     dual = attrs.evolve(END, ip6="fd00:9::2/64")
     keys = "net.ipv6.conf.eth0"
     own = lines(Macvlan(parent="eth0").plan_endpoint(LAN, dual, BOX, Features()))
-    assert [line for line in own if "sysctl" in line] == [
+    assert [line for line in own if "ipv6.conf" in line] == [
         f"nsenter --net=/run/netns/c1 sysctl -w {keys}.disable_ipv6=0"
     ]
     # One that somebody else made has settings of its own.
@@ -231,8 +242,10 @@ def test_a_parent_of_the_host_is_left_as_it_is():
 def test_a_vlan_is_made(there):
     assert plan_parent("eth0.10", *there) == [
         "# eth0 is there, and up: `ip link show eth0`",
-        "ip link add link eth0 name eth0.10 group 804179986 type vlan id 10; "
-        f"ip link set eth0.10 alias {MARK}",
+        (
+            "ip link add link eth0 name eth0.10 group 804179986 type vlan id 10; "
+            f"ip link set eth0.10 alias {MARK}"
+        ),
         "sysctl -w net/ipv6/conf/eth0.10/disable_ipv6=1",
         "ip link set eth0.10 up",
     ]

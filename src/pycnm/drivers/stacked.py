@@ -154,7 +154,7 @@ class Stacked(Driver):
             parent=self.device(network),
         )
         # It answers for its own addresses, and for none of the host's others.
-        settings: list[Operation] = [
+        settings = [
             _setting(HOST, name, "ipv4", "arp_ignore", "1"),
             _setting(HOST, name, "ipv4", "arp_notify", str(self.announcements)),
         ]
@@ -200,7 +200,24 @@ class Stacked(Driver):
             parent=self.device(network),
             netns=ns,
         )
-        settings: list[Operation] = []
+        return Plan(
+            (
+                link,
+                *self._settings_inside(endpoint, sandbox, features),
+                *(Address(ns, inside, str(address)) for address in endpoint.addresses),
+                *(Address(ns, inside, address) for address in endpoint.link_local_ips),
+                Up(ns, inside),
+                *self._host_routes(network, endpoint),
+            )
+        )
+
+    def _settings_inside(
+        self, endpoint: EndpointSpec, sandbox: SandboxSpec, features: Features
+    ) -> list[Operation]:
+        """Those of the interface inside; what the endpoint was given comes before our own."""
+        ns, inside = sandbox.key, endpoint.interface
+        # No way from one wire to another, though the machine may give that to all namespaces.
+        settings: list[Sysctl] = [_setting(ns, inside, "ipv4", "forwarding", "0")]
         if features.ipv6 and sandbox.adopted:
             # As in sandboxes of ours from birth: no router on the wire is believed.
             settings += _ipv6(ns, inside, "1" if endpoint.ip6 is None else "0")
@@ -208,20 +225,12 @@ class Stacked(Driver):
             settings.append(_setting(ns, inside, "ipv6", "disable_ipv6", "0"))
         if sandbox.adopted or not self.announcements:
             settings.append(_setting(ns, inside, "ipv4", "arp_notify", str(self.announcements)))
-        settings += [
+        given = [
             Sysctl(ns, key.replace("IFNAME", inside), value, link=inside)
             for key, value in endpoint.sysctls
         ]
-        return Plan(
-            (
-                link,
-                *settings,
-                *(Address(ns, inside, str(address)) for address in endpoint.addresses),
-                *(Address(ns, inside, address) for address in endpoint.link_local_ips),
-                Up(ns, inside),
-                *self._host_routes(network, endpoint),
-            )
-        )
+        keys = {each.key for each in given}
+        return [*(each for each in settings if each.key not in keys), *given]
 
     def _host_routes(self, network: NetworkSpec, endpoint: EndpointSpec) -> list[Operation]:
         if not self.host_access:
@@ -240,7 +249,7 @@ def _setting(ns: str, link: str, family: str, key: str, value: str) -> Sysctl:
     return Sysctl(ns, f"net/{family}/conf/{link}/{key}", value, link=link)
 
 
-def _ipv6(ns: str, link: str, off: str) -> list[Operation]:
+def _ipv6(ns: str, link: str, off: str) -> list[Sysctl]:
     keys = ("accept_ra", "autoconf", "accept_redirects", "accept_dad")
-    found: list[Operation] = [_setting(ns, link, "ipv6", "disable_ipv6", off)]
+    found = [_setting(ns, link, "ipv6", "disable_ipv6", off)]
     return found + ([] if off == "1" else [_setting(ns, link, "ipv6", key, "0") for key in keys])
