@@ -92,8 +92,8 @@ def test_a_driver_nobody_registers(installed):
     with pytest.raises(NotFoundError) as caught:
         registry.driver_class("tunel")
     assert str(caught.value) == (
-        "could not find driver 'tunel'; known are bridge, host, null, tunnel, and packages "
-        "register others in the entry-point group pycnm.drivers"
+        "could not find driver 'tunel'; known are bridge, host, ipvlan, macvlan, null, tunnel, and "
+        "packages register others in the entry-point group pycnm.drivers"
     )
 
 

@@ -15,6 +15,7 @@ from pycnm.plan.links import (
     Isolated,
     Link,
     Namespace,
+    Parent,
     PortFlag,
     Route,
     Rule,
@@ -56,6 +57,10 @@ COMMANDS = {
     "ip -n c3 link set eth1 alias cnm:x": Link(
         HOST, "eth1", "macvlan", (("mode", "bridge"),), alias="cnm:x", parent="eth0", netns=BOX
     ),
+    "ip link add link eth0.10 name eth1 type ipvlan mode l3s private": Link(
+        HOST, "eth1", "ipvlan", (("mode", "l3s"), ("flag", "private")), parent="eth0.10"
+    ),
+    "# eth0.10 is there, and up: `ip link show eth0.10`": Parent(HOST, "eth0.10"),
     "ip link add name vx0 master br0 type vxlan id 7 dstport 4789": Link(
         HOST, "vx0", "vxlan", (("id", 7), ("dstport", 4789)), master="br0"
     ),
@@ -257,7 +262,8 @@ INSIDE = (
     Rule(BOX, "10.20.30.3", 7),
     Sysctl(BOX, "net.ipv6.conf.default.disable_ipv6", "1"),
     Sysctl(BOX, "net/ipv6/conf/eth0/disable_ipv6", "0", link="eth0"),
-    Link(HOST, "eth1", "macvlan", parent="eth0", netns=BOX),
+    Link(HOST, "vx0", "vxlan", netns=BOX),
+    Link(BOX, "eth1", "macvlan", parent="eth0"),
     Link(BOX, "br0", "bridge"),
 )
 
@@ -267,6 +273,13 @@ def test_what_is_inside_goes_with_the_namespace(operation):
     assert operation.goes_with(Namespace(BOX))
     assert not operation.goes_with(Namespace("/run/netns/c2"))
     assert Plan((Namespace(BOX), operation)).undoing() == (Namespace(BOX),)
+
+
+def test_what_sits_on_a_link_elsewhere_does_not_go_with_the_namespace():
+    """A process may keep that, and it would still be on the wire."""
+    link = Link(HOST, "eth1", "macvlan", parent="eth0", netns=BOX)
+    assert not link.goes_with(Namespace(BOX))
+    assert Plan((Namespace(BOX), link)).undoing() == (link, Namespace(BOX))
 
 
 @pytest.mark.parametrize(
