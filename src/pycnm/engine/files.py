@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -95,12 +96,27 @@ def host_file(host: str, name: str) -> str:
 def host_resolv_conf(host: str) -> tuple[str, str]:
     """The path and the text of the host's resolv.conf; that of systemd-resolved behind its stub."""
     path = host_file(host, RESOLV_CONF)
-    text = read(path) or ""
+    text = _latest(path)
     if resolvconf.is_stub(text):
-        behind = read(resolvconf.RESOLVED)
-        if behind is not None:
+        behind = _latest(resolvconf.RESOLVED)
+        if behind:
             return resolvconf.RESOLVED, behind
     return path, text
+
+
+def _latest(path: str) -> str:
+    """What is in a file that seldom changes; nothing if it can't be read."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - four times as quick
+    except OSError:
+        return ""
+    return _known(path, (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(16)
+def _known(path: str, signature: tuple[int, ...]) -> str:
+    del signature
+    return read(path) or ""
 
 
 def read(path: str) -> str | None:

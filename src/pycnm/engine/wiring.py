@@ -118,9 +118,9 @@ def _plan_names(
 def _resolver(reader: Reader, sandbox: int) -> Resolver | None:
     """Where names are answered in a sandbox, as it is recorded."""
     for _, body in records.operations(reader, owners(sandbox)[1]):
-        operation = Operation.from_json(body)
-        if isinstance(operation, Resolver):
-            return operation
+        if body.startswith(f'["{Resolver.__name__}"'):
+            operation = Operation.from_json(body)
+            return operation if isinstance(operation, Resolver) else None
     return None
 
 

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from pycnm.kernel import nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER
 from pycnm.kernel.rules import NFT
 from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
-from pycnm.nft.divert import ADDRESS
+from pycnm.nft.divert import ADDRESS, divert
 from pycnm.nft.objects import Chain, Rule, Table
 from pycnm.plan import names as plan
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pycnm.plan.operation import Operation
 
 _SERVICE = "names"
+_SAMPLE = 0xF1E2
+_BLOCK = 4096
 _READ = (1 << 16) + 1
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -96,10 +99,20 @@ class _Resolvers:
         return f"the agent doesn't answer names in {fact.ns}"
 
 
+@cache
+def _sample() -> list[bytes]:
+    """The messages for one port: those for others differ in two bytes of each rule."""
+    messages = nfnetlink.load(divert(_SAMPLE))
+    places = [message.count(_SAMPLE.to_bytes(2, "big")) for message in messages]
+    assert sorted(places) == [0] * (len(places) - 4) + [1] * 4  # noqa: S101 - seen by any test
+    return messages
+
+
 class _Diverts:
     def add(self, session: LinuxSession, fact: plan.Divert) -> None:
-        for message in nfnetlink.load(fact.objects):
-            session.queue(fact.ns, NFT, Queued(fact, message))
+        sample, wanted = (port.to_bytes(2, "big") for port in (_SAMPLE, fact.port))
+        for message in _sample():
+            session.queue(fact.ns, NFT, Queued(fact, message.replace(sample, wanted)))
 
     def remove(self, session: LinuxSession, fact: plan.Divert) -> None:
         session.queue(fact.ns, NFT, Queued(fact, nfnetlink.delete(fact.table), GONE))
@@ -175,8 +188,9 @@ def _write(fact: plan.TextFile) -> bool:
         data = fact.content.encode()
         if found == data or plan.is_edited(found.decode(errors="replace")):
             return False
-        # On a full disk it stays as it was, not half of it.
-        os.posix_fallocate(descriptor, 0, len(data))
+        if len(data) > -(-len(found) // _BLOCK) * _BLOCK:
+            # On a full disk it stays as it was, not half of it.
+            os.posix_fallocate(descriptor, 0, len(data))
         os.pwrite(descriptor, data, 0)
         if len(found) > len(data):
             os.ftruncate(descriptor, len(data))
