@@ -60,7 +60,7 @@ class Client:
         directory.mkdir(mode=0o700, exist_ok=True)
         self.directory = directory
         self.host = host
-        self.holder = Holder(directory)
+        self.holder = Holder(client.Agent(directory))
 
     def hold(self, *ports):
         self.host.do(lambda: hold(self.holder, *ports))

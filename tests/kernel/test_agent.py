@@ -32,10 +32,11 @@ SOURCE = str(Path(client.__file__).parents[2])
 HOLD = """
 import sys
 from pathlib import Path
+from pycnm.kernel.agent import Agent
 from pycnm.kernel.holding import HeldPort, Holder
 
 def hold():
-    Holder(Path(sys.argv[1])).hold([HeldPort("tcp", "0.0.0.0", int(sys.argv[2]))])()
+    Holder(Agent(Path(sys.argv[1]))).hold([HeldPort("tcp", "0.0.0.0", int(sys.argv[2]))])()
 """
 
 HOLD_TOGETHER = f"""{HOLD}
@@ -400,8 +401,8 @@ def mark(database, column, value):
 
 
 def test_threads_that_start_it_at_once_get_one(home, host, ports):
-    alone = Holder(home)
-    holders = [alone] * 4 + [Holder(home) for _ in range(4)]
+    alone = Holder(client.Agent(home))
+    holders = [alone] * 4 + [Holder(client.Agent(home)) for _ in range(4)]
 
     def ask(number):
         host.do(lambda: hold(holders[number], f"{8000 + number}/tcp"))
@@ -606,7 +607,7 @@ def test_it_is_a_quiet_process_with_few_rights(ports, home):
         for line in (process / "status").read_text().splitlines()
         if ":\t" in line
     )
-    rights = 1 << 1 | 1 << 10 | 1 << 12
+    rights = 1 << 1 | 1 << 10 | 1 << 12 | 1 << 19 | 1 << 21
     assert status["Name"] == "cnm-agent"
     assert status["Umask"] == "0077"
     assert int(status["CapEff"], 16) | rights == rights
@@ -709,9 +710,9 @@ def test_a_program_that_does_not_know_its_python(ports, monkeypatch, executable)
 @pytest.mark.parametrize("broken", ["exit(3)", "raise ImportError('no such thing')"])
 def test_why_its_program_fails_is_told(ports, tmp_path, monkeypatch, broken):
     (tmp_path / "sqlite3.py").write_text(broken)
-    places = client._environment()["PYTHONPATH"]
+    places = client.environment()["PYTHONPATH"]
     changed = {"PYTHONPATH": f"{tmp_path}:{places}"}
-    monkeypatch.setattr(client, "_environment", lambda: changed)
+    monkeypatch.setattr(client, "environment", lambda: changed)
     reason = "no such thing" if "Import" in broken else "no reason"
     with pytest.raises(StoreError, match=f"can't run: .*{reason}"):
         ports.hold("8080/tcp")

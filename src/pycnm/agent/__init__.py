@@ -9,7 +9,3 @@ when there is nothing left to do.  What it does is up to its services:
 - `service`: what a service is; `ports` is one.
 - `process`: what kind of process it is: detached, private.
 """
-
-from pycnm.agent.run import main
-
-__all__ = ["main"]

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from pycnm.agent import main
+from pycnm.agent.run import main
 
 
 def _arguments() -> argparse.Namespace:

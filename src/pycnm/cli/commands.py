@@ -385,12 +385,19 @@ ROOT = Group(
         ),
         Command(
             "agent",
-            "Put back at once what somebody removes, and hold published ports",
+            "Put back at once what somebody removes, hold published ports, answer names",
             "pycnm.cli.keeping:agent",
-            "cnm agent",
+            "cnm agent --dns 127.0.0.54",
+            flags=(
+                Flag(
+                    "dns",
+                    "Answer names to programs of the host too, on ADDRESS or ADDRESS:PORT "
+                    "(53 if none is given)",
+                ),
+            ),
             details="It goes on until it is told to end.  Where another one is at it, it waits for "
-            "its end, and takes over.  Without it, published ports are held by one that is "
-            "started by itself when it is needed.",
+            "its end, and takes over.  Without it, published ports are held, and names answered "
+            "in sandboxes, by one that is started by itself when it is needed.",
         ),
         Command(
             "completion",

@@ -52,7 +52,7 @@ def _tell(arguments: Arguments, lines: list[str]) -> None:
 
 def agent(arguments: Arguments) -> int:
     """Be the agent of a state directory, and put back what is taken away, until told to end."""
-    from pycnm.agent import main  # noqa: PLC0415 - a server, with what servers need
+    from pycnm.agent.run import main  # noqa: PLC0415 - a server, with what servers need
 
     # What is wrong with the directory or the host is said before it is served.
     with controller(arguments):
@@ -62,7 +62,8 @@ def agent(arguments: Arguments) -> int:
         namespace = netns.descriptor(netns.resolve(host))
         netns.enter(namespace)
         os.close(namespace)
-    return main(opening.state_dir(arguments), foreground=True, watch=True)
+    dns = arguments.text("dns")
+    return main(opening.state_dir(arguments), foreground=True, watch=True, dns=dns)
 
 
 def _object(cnm: Controller, kind: str, name: str) -> Network | Sandbox | Endpoint:

@@ -247,7 +247,7 @@ def _spawn(arguments: list[str], told: int) -> int:
     return os.posix_spawn(
         sys.executable,
         [sys.executable, "-P", "-m", "pycnm.agent", *arguments],
-        _environment(),
+        environment(),
         file_actions=[
             (os.POSIX_SPAWN_DUP2, told, 2),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -264,13 +264,13 @@ def watcher(state_dir: Path) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=_environment(),
+        env=environment(),
         cwd="/",
     )
 
 
-def _environment() -> dict[str, str]:
-    """What the agent needs to find this very package, and nothing more.
+def environment() -> dict[str, str]:
+    """What a process of the agent needs to find this very package, and nothing more.
 
     The standard library goes first: among the packages there may be one with
     the name of a module of it.
