@@ -80,7 +80,7 @@ class Controller:
         try:
             machine = kernel or LinuxKernel(path or None, directory)
             try:
-                self._engine = Engine(directory, machine, dns=answered and kernel is not None)
+                self._engine = Engine(directory, machine, dns=answered)
             except BaseException:
                 machine.close()
                 raise

@@ -119,12 +119,21 @@ def _sweep(new):
 
 def agents(directory):
     """The process ids of agents whose state directories are under a directory."""
+    return _running("pycnm.agent", directory)
+
+
+def keepers(directory):
+    """The process ids of their keepers."""
+    return _running("pycnm.agent.keeper", directory)
+
+
+def _running(module, directory):
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             with contextlib.suppress(OSError):
                 words = (process / "cmdline").read_bytes().decode().split("\0")
-                if "pycnm.agent" in words and any(str(directory) in word for word in words):
+                if module in words and any(str(directory) in word for word in words):
                     found.append(int(process.name))
     return found
 
