@@ -182,6 +182,30 @@ def test_a_deletion_that_was_told_is_not_done_again(tmp_path, delete):
         assert cnm.troubles == []
 
 
+class Watched(FailingKernel):
+    """A kernel that calls somebody at each step."""
+
+    look = staticmethod(lambda: None)
+
+    def step(self, words):
+        del words
+        self.look()
+
+
+@pytest.mark.parametrize("make", MAKING.values(), ids=MAKING)
+def test_nothing_is_seen_before_it_is_made(tmp_path, make):
+    kernel = Watched(fake := FakeKernel())
+    with (
+        contextlib.closing(start(tmp_path, kernel)) as cnm,
+        pycnm.Controller(tmp_path, kernel=fake) as other,
+    ):
+        told, seen = objects(cnm), []
+        kernel.look = lambda: seen.append(objects(other))
+        make(cnm)
+        assert seen
+        assert all(each == told for each in seen)
+
+
 @pytest.mark.parametrize("make", MAKING.values(), ids=MAKING)
 def test_what_can_t_be_recorded_as_made_is_taken_back(tmp_path, make):
     fake = FakeKernel()
@@ -191,6 +215,8 @@ def test_what_can_t_be_recorded_as_made_is_taken_back(tmp_path, make):
         with full(kernel), pytest.raises(StoreError):
             make(cnm)
         assert fake.listing() == before
+        # "nothing was changed" is what can be seen at once, settled or not.
+        assert objects(cnm) == told
         # Whatever is changed next settles it.
         cnm.create_sandbox("next").delete()
         assert pending(tmp_path) == 0

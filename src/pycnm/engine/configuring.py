@@ -64,7 +64,7 @@ def configure(engine: Engine, reference: str, changes: Mapping[str, object]) -> 
     while True:
         facts = engine.kernel.facts()
         with engine.reading() as reader:
-            rows = records.endpoints_of_network(reader, number)
+            rows = records.endpoints_of_network(reader, number, arriving=True)
         boxes = sandboxes_of(rows)
         locks = [Lock.host(exclusive=True), Lock.network(number, exclusive=True)]
         locks += [Lock.sandbox(box) for box in boxes]

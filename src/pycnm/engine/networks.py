@@ -308,7 +308,7 @@ def delete(engine: Engine, reference: str, *, force: bool = False) -> None:
         number = records.network(reader, reference).number
     while True:
         with engine.reading() as reader:
-            boxes = sandboxes_of(records.endpoints_of_network(reader, number))
+            boxes = sandboxes_of(records.endpoints_of_network(reader, number, arriving=True))
         with contextlib.suppress(Joined):
             _delete(engine, number, boxes, force=force)
             return

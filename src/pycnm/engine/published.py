@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netaddr import AddrFormatError
 
-from pycnm.engine.records import Reader
+from pycnm.engine.records import Reader, settled
 from pycnm.errors import InvalidArgumentError, StoreError
 from pycnm.spec import addresses
 from pycnm.spec.ports import PortBinding
@@ -13,8 +13,9 @@ from pycnm.spec.ports import PortBinding
 def bindings(reader: Reader, endpoint_number: int) -> list[PortBinding]:
     """The ports of the host that lead to an endpoint."""
     rows = reader.execute(
-        "SELECT protocol, address, port, target, target_port FROM ports "
-        "WHERE endpoint = ? AND leaving IS NULL ORDER BY target_port, protocol, address DESC, port",
+        "SELECT protocol, address, port, target, target_port FROM ports "  # noqa: S608
+        f"WHERE endpoint = ? AND {settled(reader)} "
+        "ORDER BY target_port, protocol, address DESC, port",
         (endpoint_number,),
     )
     return [binding(*row) for row in rows]

@@ -330,16 +330,27 @@ def names_of(reader: Reader, table: str) -> list[str]:
     return [str(name) for (name,) in rows]
 
 
-def _endpoint_rows(reader: Reader, condition: str, value: object) -> list[tuple[Any, ...]]:
+def settled(reader: Reader, *, arriving: bool = False) -> str:
+    """The condition for rows that are: a change sees what is on its way in, others don't."""
+    seen = arriving or reader.in_transaction
+    return "leaving IS NULL" + ("" if seen else " AND arriving IS NULL")
+
+
+def _endpoint_rows(
+    reader: Reader, condition: str, value: object, *, arriving: bool = False
+) -> list[tuple[Any, ...]]:
+    there = settled(reader, arriving=arriving)
     return reader.execute(
         f"SELECT {_COLUMNS}, network, sandbox FROM endpoints "  # noqa: S608
-        f"WHERE leaving IS NULL AND {condition} ORDER BY number",
+        f"WHERE {there} AND {condition} ORDER BY number",
         (value,),
     ).fetchall()
 
 
-def _endpoints(reader: Reader, condition: str, value: object) -> list[EndpointRow]:
-    rows = _endpoint_rows(reader, condition, value)
+def _endpoints(
+    reader: Reader, condition: str, value: object, *, arriving: bool = False
+) -> list[EndpointRow]:
+    rows = _endpoint_rows(reader, condition, value, arriving=arriving)
     found = readable(reader, EndpointSpec, "endpoints", rows)
     return [EndpointRow(row[0], spec, *row[-2:]) for spec, row in found]
 
@@ -355,14 +366,22 @@ def endpoint(reader: Reader, endpoint_id: str) -> EndpointRow:
     raise NotFoundError(f"endpoint {endpoint_id[:12]} not found; it was deleted")
 
 
-def endpoints_of_network(reader: Reader, number: int) -> list[EndpointRow]:
-    """The endpoints of a network, as they were made."""
-    return _endpoints(reader, "network = ?", number)
+def endpoints_of_network(
+    reader: Reader, number: int, *, arriving: bool = False
+) -> list[EndpointRow]:
+    """The endpoints of a network, as they were made.
+
+    Args:
+        arriving: those too that are on their way in: whose locks a change will need.
+    """
+    return _endpoints(reader, "network = ?", number, arriving=arriving)
 
 
-def endpoints_of_sandbox(reader: Reader, number: int) -> list[EndpointRow]:
-    """The endpoints joined to a sandbox, as they were made."""
-    return _endpoints(reader, "sandbox = ?", number)
+def endpoints_of_sandbox(
+    reader: Reader, number: int, *, arriving: bool = False
+) -> list[EndpointRow]:
+    """The endpoints joined to a sandbox, as they were made; see `endpoints_of_network`."""
+    return _endpoints(reader, "sandbox = ?", number, arriving=arriving)
 
 
 def endpoint_named(reader: Reader, network_number: int, name: str) -> EndpointRow | None:

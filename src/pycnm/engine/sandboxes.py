@@ -139,7 +139,7 @@ def start(engine: Engine, reference: str) -> bool:
     while True:
         with engine.reading() as reader:
             row = records.sandbox(reader, reference)
-            networks = {each.network for each in records.endpoints_of_sandbox(reader, row.number)}
+            networks = _networks(reader, row.number)
         if not row.down:
             return False
         if row.spec.adopted and not row.spec.is_host:
@@ -208,7 +208,7 @@ def delete(engine: Engine, reference: str, *, force: bool = True) -> None:
     while True:
         with engine.reading() as reader:
             number = records.sandbox(reader, reference).number
-            networks = {row.network for row in records.endpoints_of_sandbox(reader, number)}
+            networks = _networks(reader, number)
         try:
             _delete(engine, number, networks, force=force)
         except _Moved:
@@ -243,6 +243,12 @@ def _delete(engine: Engine, number: int, networks: set[int], *, force: bool) -> 
         decision.events.append(telling.sandbox("destroy", box.spec))
 
     _attempt(engine, "delete sandbox", number, networks, decide, forward=True)
+
+
+def _networks(reader: sqlite3.Connection, number: int) -> set[int]:
+    """Those that a sandbox is on, or on its way to."""
+    rows = records.endpoints_of_sandbox(reader, number, arriving=True)
+    return {row.network for row in rows}
 
 
 def _endpoints_on(decision: Decision, number: int, networks: set[int]) -> list[EndpointRow]:
