@@ -48,6 +48,14 @@ class Resolver(Operation):
         where = self.ns.replace("\n", "?")
         return f"# `cnm agent` answers names at {ADDRESS}:{self.port} in {where}"
 
+    def within(self) -> tuple[Hashable, ...]:
+        """The namespace: in another one of that name there are other sockets."""
+        return (("namespace", self.ns),)
+
+    def lingers(self) -> bool:
+        """As the agent's sockets keep the namespace."""
+        return True
+
 
 @attrs.frozen
 class Divert(Operation):

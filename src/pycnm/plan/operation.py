@@ -95,6 +95,10 @@ class Operation:
         """What this needs: when one of them is undone, the kernel removes this by itself."""
         return ()
 
+    def lingers(self) -> bool:
+        """Whether it is undone even where the kernel removes it: somebody has to let go of it."""
+        return False
+
     def goes_with(self, other: Operation) -> bool:
         """Whether the kernel removes this by itself when `other` is undone."""
         kept = other.keeps()
@@ -190,5 +194,5 @@ class Plan:
         return tuple(
             operation
             for operation in reversed(self.operations)
-            if kept.isdisjoint(operation.within())
+            if operation.lingers() or kept.isdisjoint(operation.within())
         )
