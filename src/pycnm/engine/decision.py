@@ -7,7 +7,7 @@ after that transaction is committed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
 from pycnm.drivers.base import Driver
@@ -60,13 +60,15 @@ class Decision:
 
     def add(self, owner: str, operations: Iterable[Operation]) -> None:
         """Have `operations` done, and record them for `owner`."""
-        new = list(operations)
+        self._add(owner, [(operation.to_json(), operation) for operation in operations])
+
+    def _add(self, owner: str, new: Collection[tuple[str, Operation]]) -> None:
         self.tables.add(OPERATIONS)
         self.tx.executemany(
             "INSERT INTO operations (owner, arriving, body) VALUES (?, ?, ?)",
-            [(owner, self.change, operation.to_json()) for operation in new],
+            [(owner, self.change, body) for body, _ in new],
         )
-        self._do += new
+        self._do += [operation for _, operation in new]
 
     def drop(self, owner: str) -> None:
         """Have everything recorded for `owner` undone.
@@ -91,7 +93,7 @@ class Decision:
             if wanted.pop(body, None) is None:
                 gone.append((number, body))
         self._leave([number for number, _ in gone], _read(gone))
-        self.add(owner, wanted.values())
+        self._add(owner, wanted.items())
 
     def _leave(self, numbers: Iterable[int], operations: Iterable[Operation]) -> None:
         """Have operations undone; `numbers` are those of their rows."""

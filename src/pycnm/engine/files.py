@@ -88,7 +88,7 @@ def host_file(host: str, name: str) -> str:
     """
     if host.startswith(f"{_RUN_NETNS}/"):
         path = f"{ETC_NETNS}/{host.removeprefix(f'{_RUN_NETNS}/')}/{name}"
-        if Path(path).is_file():
+        if os.path.isfile(path):  # noqa: PTH113 - four times as quick
             return path
     return f"/etc/{name}"
 
@@ -96,27 +96,28 @@ def host_file(host: str, name: str) -> str:
 def host_resolv_conf(host: str) -> tuple[str, str]:
     """The path and the text of the host's resolv.conf; that of systemd-resolved behind its stub."""
     path = host_file(host, RESOLV_CONF)
-    text = _latest(path)
-    if resolvconf.is_stub(text):
-        behind = _latest(resolvconf.RESOLVED)
+    text, stub = _latest(path)
+    if stub:
+        behind, _ = _latest(resolvconf.RESOLVED)
         if behind:
             return resolvconf.RESOLVED, behind
     return path, text
 
 
-def _latest(path: str) -> str:
-    """What is in a file that seldom changes; nothing if it can't be read."""
+def _latest(path: str) -> tuple[str, bool]:
+    """What is in a file that seldom changes, and whether it leads to systemd-resolved only."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - four times as quick
+        status = os.stat(path)  # noqa: PTH116 - as above
     except OSError:
-        return ""
+        return "", False
     return _known(path, (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size))
 
 
 @lru_cache(16)
-def _known(path: str, signature: tuple[int, ...]) -> str:
+def _known(path: str, signature: tuple[int, ...]) -> tuple[str, bool]:
     del signature
-    return read(path) or ""
+    text = read(path) or ""
+    return text, resolvconf.is_stub(text)
 
 
 def read(path: str) -> str | None:
