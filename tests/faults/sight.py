@@ -22,7 +22,7 @@ from topology import RUN_NETNS, Place, settings, until
 
 from pycnm.kernel.netlink import NLM_F_DUMP, Socket, attributes, message
 
-TRANSIENT = ("cnm.db-wal", "cnm.db-shm", "agent.lock", "agent.sock")
+TRANSIENT = ("cnm.db-wal", "cnm.db-shm", "agent.lock", "agent.sock", "keeper.sock")
 """Files that come with use, and may stay."""
 TOLD = {"events", "makers", "sqlite_sequence", "port_cursors"}
 """Tables that say what was, not what is."""
@@ -65,6 +65,7 @@ def look(host, directory, apart):
         "rules": plain_rules(json.loads(host.do(ruleset))["nftables"]),
         "ports": sorted(port for pid in keepers for port in bound(pid)),
         "held": held(keepers),
+        "files of namespaces": sorted(map(str, Path("/etc").glob("netns*/**"))),
         "mounts": sorted(
             line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()
         ),
