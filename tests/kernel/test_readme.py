@@ -32,6 +32,7 @@ def test_the_tours_of_the_readme(host, environment, heading):
         "tutorial.md",
         "howto/mount-the-tree.md",
         "howto/publish-a-port.md",
+        "howto/names.md",
         "howto/change-a-network.md",
         "howto/follow-events.md",
         "howto/heal-drift.md",
