@@ -211,7 +211,7 @@ def test_s5_a_network_of_ones_own(my_bridge):
         echo 10.20.30.77 > sandboxes/c3/endpoints/my_bridge/ip
         cnm exec c2 -- ping -q -c1 c3 >/dev/null
     """)
-    assert "c3 (10.20.30.77)" in notes("cnm exec c2 -- ping -c1 web")
+    assert "web (10.20.30.77)" in notes("cnm exec c2 -- ping -c1 web")
     assert "10.20.30.77/24" in notes("on c3 ip address")
     # c1, on another network, gets to none of them.
     notes("mkdir sandboxes/c1 sandboxes/c1/endpoints/bridge")
@@ -342,6 +342,39 @@ def test_s15_inspect(notes, my_bridge):
         "c2": "10.20.30.2/24", "c3": "10.20.30.3/24",
     }  # fmt: skip
     assert notes.json("cnm network inspect my_bridge") == [inspected]
+
+
+@BOTH
+def test_s16_found_by_name_at_once(my_bridge):
+    notes = my_bridge
+    end = "sandboxes/c3/endpoints/my_bridge"
+    # Right after each other, in the shell that made it.
+    assert notes(f"""
+        printf 'web\ndb\n' > {end}/aliases; on c2 getent hosts web
+        on c2 busybox nslookup c3.my_bridge | grep '^Address: '
+        on c2 dig +short DB
+        on c3 dig +short -x 10.20.30.2
+        echo 10.20.30.77 > {end}/ip; on c2 dig +short db
+        mv networks/my_bridge networks/blue; on c2 dig +short web.blue
+    """).split() == [
+        "10.20.30.3", "web", "Address:", "10.20.30.3", "10.20.30.3", "c2.my_bridge.",
+        "10.20.30.77", "10.20.30.77",
+    ]  # fmt: skip
+    short = notes("head -c 12 sandboxes/c3/id")
+    assert notes("grep 77 networks/blue/names").split() == [
+        "10.20.30.77", "c3", "web", "db", short,
+        *(f"{name}.blue" for name in ("c3", "web", "db", short)),
+    ]  # fmt: skip
+    assert notes("cnm resolve db.blue") == "10.20.30.77\n"
+    assert notes("head -1 sandboxes/c2/resolv.conf") == "nameserver 127.0.0.11\n"
+    # What was edited is shown as it is, and stays.
+    notes("cnm exec c2 -- sh -c 'echo 192.0.2.7 printer >> /etc/hosts'")
+    assert notes("tail -1 sandboxes/c2/hosts; on c2 getent hosts printer").split() == [
+        "192.0.2.7", "printer", "192.0.2.7", "printer",
+    ]  # fmt: skip
+    assert notes("cat sandboxes/c2/check networks/blue/check") == ""
+    notes(f"rmdir {end.replace('my_bridge', 'blue')}")
+    assert notes("cat networks/blue/names; on c2 dig +short web").count("web") == 0
 
 
 # 1.1: the sandbox
