@@ -17,10 +17,7 @@ from pycnm.spec.ports import port_specs
 
 def shown(binding: PortBinding) -> str:
     """A binding as it would be written to have it again."""
-    host = str(binding.host_address)
-    host = f"[{host}]" if ":" in host else host
-    suffix = "" if binding.protocol == "tcp" else f"/{binding.protocol}"
-    return f"{host}:{binding.host_port}:{binding.port}{suffix}"
+    return binding.wish.removesuffix("/tcp")
 
 
 def of_endpoint(endpoint: Endpoint) -> str:
@@ -129,6 +126,14 @@ def _matches(binding: PortBinding, spec: PortSpec) -> bool:
     return (
         binding.protocol == spec.protocol
         and binding.port == spec.container_first
-        and spec.host_address in {None, binding.host_address}
-        and (not spec.host_first or spec.host_first <= binding.host_port <= spec.host_last)
+        and _matches_host(binding, spec)
+    )
+
+
+def _matches_host(binding: PortBinding, spec: PortSpec) -> bool:
+    """The same of the part about the host, which isn't heeded where nothing of it is taken."""
+    if not binding.host_port:
+        return spec.host_address is None or spec.host_address.version == binding.address.version
+    return spec.host_address in {None, binding.host_address} and (
+        not spec.host_first or spec.host_first <= binding.host_port <= spec.host_last
     )

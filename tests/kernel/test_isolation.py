@@ -1,49 +1,26 @@
 """What may reach what: the table of Docker's isolation model, over real packets.
 
 All probes are sent at once, from and to one world; each row of the table is
-then a test of its own.
+then a test of its own.  The gateway modes and what else opens or closes a network
+have a world of their own, in test_gateway_modes.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from hosts import controllers, machines
+from reach import Probe, agrees, answers_of, ask, ping
 from surroundings import as_they_were
-from topology import IMPATIENCE, PATIENCE, inside
+from topology import inside
 
 from pycnm import Bridge
 
 HOST4, HOST6 = "192.0.2.1", "2001:db8::1"
 FAR4, FAR6 = "192.0.2.66", "2001:db8::66"
 LOOP = "127.0.0.1"
-
-
-class Probe(NamedTuple):
-    """From where to which port; `ping` is a protocol too."""
-
-    source: str
-    address: str
-    port: int | None = 80
-    protocol: str = "tcp"
-
-    def __str__(self):
-        port = "" if self.port is None else f"-{self.port}"
-        return f"{self.source}-to-{self.address}{port}-{self.protocol}"
-
-
-def ping(source, *addresses):
-    return [Probe(source, address, None, "ping") for address in addresses]
-
-
-def ask(source, address, *ports):
-    """Ports as `80` and `53/udp`."""
-    split = [str(port).partition("/") for port in ports]
-    return [Probe(source, address, int(number), kind or "tcp") for number, _, kind in split]
 
 
 # n1 publishes 80 at 8080 and 53/udp at 8053 everywhere, and 80 at 8081 of the
@@ -184,16 +161,7 @@ def answers(own_machine, tmp_path_factory, request):
             # The host has a service of its own, and none that could be taken for another's.
             ports = ["7777"] if place is places["host"] else ["80", "81", "53/udp"]
             stack.enter_context(place.serve(*ports, label=name))
-        with ThreadPoolExecutor(16) as pool:
-            found = pool.map(lambda rule: send(places, rule[1], rule[2]), RULES)
-        yield dict(zip([probe for _, probe, _ in RULES], found, strict=True))
-
-
-def send(places, probe, server):
-    place, patience = places[probe.source], PATIENCE if server else IMPATIENCE
-    if probe.protocol == "ping":
-        return place.ping(probe.address, patience)
-    return place.ask(probe.address, probe.port, probe.protocol, patience=patience)
+        yield answers_of(places, [(probe, server) for _, probe, server in RULES])
 
 
 def world(machine, controller, filtered):
@@ -261,13 +229,7 @@ def trick(place, gateway):
     ],
 )
 def test_who_is_reached(answers, probe, server):
-    answer = answers[probe]
-    if server is None:
-        assert not answer
-    elif probe.protocol == "ping":
-        assert answer
-    else:
-        assert answer.server == server
+    assert agrees(answers[probe], probe, server), answers[probe]
 
 
 @pytest.mark.parametrize(

@@ -449,7 +449,7 @@ class TestReading:
         assert nfnetlink.tables(namespace.socket, "inet") == {"other": None, "cnm": OWNER}
         assert nfnetlink.chains(namespace.socket, "inet", "other") == ["user"]
         assert nfnetlink.chains(namespace.socket, "inet", "nothing") == []
-        assert len(nfnetlink.chains(namespace.socket, "inet", "cnm")) == 12
+        assert len(nfnetlink.chains(namespace.socket, "inet", "cnm")) == 13
         for table in (SKELETON[0], PLAIN_TABLE, DOUBLE_TABLE):
             assert namespace.send(nfnetlink.delete(table)) == {}
         assert namespace.listing() == before

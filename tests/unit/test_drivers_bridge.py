@@ -197,6 +197,39 @@ def test_trusted_interfaces():
     ]
 
 
+def test_gateway_modes():
+    routed = Bridge(gateway_mode_ipv4="routed", gateway_mode_ipv6="nat-unprotected")
+    assert changes(DUAL_STACK, network_plan(routed, DUAL)) == [
+        "- nft 'add element inet cnm masquerade4 { \"br-0123456789ab\" }'",
+        "+ nft 'add element inet cnm direct4 { \"br-0123456789ab\" : goto to_routed }'",
+        "+ nft 'add element inet cnm direct6 { \"br-0123456789ab\" : accept }'",
+    ]
+    assert [routed.opens(DUAL, version) for version in (4, 6)] == [True, False]
+
+
+def test_isolated():
+    network = attrs.evolve(DUAL, internal=True)
+    alone = Bridge(gateway_mode_ipv4="isolated", gateway_mode_ipv6="isolated")
+    assert [alone.takes_gateway(network, version) for version in (4, 6)] == [False, False]
+    plan = network_plan(alone, network)
+    assert "ip address add" not in plan
+    assert [line for line in plan.splitlines() if line.startswith("sysctl")] == [
+        "sysctl -w net.ipv6.conf.br-0123456789ab.disable_ipv6=1",
+        "sysctl -w net.ipv4.conf.br-0123456789ab.arp_ignore=8",
+        "sysctl -w net.ipv4.conf.br-0123456789ab.rp_filter=1",
+    ]
+    with pytest.raises(InvalidArgumentError, match="'isolated' can only be used for an internal"):
+        alone.validate(DUAL, [])
+
+
+def test_what_a_gateway_mode_may_be():
+    key = "com.docker.network.bridge.gateway_mode_ipv4"
+    assert Bridge.from_options({key: ""}) == Bridge()
+    assert Bridge(gateway_mode_ipv4="routed").to_options() == {key: "routed"}
+    with pytest.raises(InvalidArgumentError, match="unknown gateway mode 'route'; it should be na"):
+        Bridge.from_options({key: "route"})
+
+
 def test_inhibit_ipv4():
     assert changes(PLAIN, network_plan(Bridge(inhibit_ipv4=True))) == [
         "- ip address add 10.20.30.1/24 dev br-0123456789ab brd +"
@@ -348,6 +381,21 @@ def test_port(text, ends):
         protocol=protocol, host_address=host, host_port=port, address=address, port=target
     )
     assert shown(Bridge().plan_port(NET, END, binding)) == text
+
+
+@pytest.mark.parametrize(
+    ("binding", "text"),
+    [
+        (("tcp", "0.0.0.0", 0, "10.20.30.3", 80), "open4 { 10.20.30.3 . tcp . 80 }"),
+        (("udp", "::", 0, "fd00:20:30::3", 53), "open6 { fd00:20:30::3 . udp . 53 }"),
+    ],
+)
+def test_a_port_that_is_open_at_the_endpoint(binding, text):
+    fields = ("protocol", "host_address", "host_port", "address", "port")
+    plan = Bridge().plan_port(NET, END, PortBinding(**dict(zip(fields, binding, strict=True))))
+    element, flows = shown(plan).splitlines()
+    assert element == f"nft 'add element inet cnm {text}'"
+    assert flows.startswith("# when it goes: conntrack -D")
 
 
 # What can't be

@@ -355,7 +355,7 @@ def test_a_binding_reads_as_docker_prints_it(host_address, text):
 
 @pytest.mark.parametrize(
     "change",
-    [{"protocol": "icmp"}, {"protocol": None}, {"host_port": 0}, {"host_port": 65536}, {"port": 0},
+    [{"protocol": "icmp"}, {"protocol": None}, {"host_port": -1}, {"host_port": 65536}, {"port": 0},
      {"port": "80"}, {"address": "x"}, {"address": None}, {"host_address": None},
      {"host_address": "224.0.0.1"}],
 )  # fmt: skip

@@ -25,12 +25,13 @@ def ports(directory: int) -> list[Port]:
         UnreadableError: there is no telling.
     """
     with _reading(directory) as connection:
-        # Those of sandboxes that are down are kept for them, and not held.
+        # Those of sandboxes that are down are kept for them, and not held; those below 0
+        # are no ports of the host.
         rows = connection.execute(
             "SELECT p.protocol, p.address, p.port FROM ports p "
             "LEFT JOIN endpoints e ON e.number = p.endpoint "
             "LEFT JOIN sandboxes s ON s.number = e.sandbox "
-            "WHERE p.leaving IS NULL AND NOT coalesce(s.down, 0)"
+            "WHERE p.leaving IS NULL AND p.port > 0 AND NOT coalesce(s.down, 0)"
         )
         return [Port.of(list(row)) for row in rows]
 

@@ -204,6 +204,11 @@ class Driver:
                 "connect the sandbox to a bridge network and publish there"
             )
 
+    def opens(self, network: NetworkSpec, version: int) -> bool:
+        """Whether publishing opens the endpoint's own port, and takes none of the host's."""
+        del network, version
+        return False
+
     def plan_publishing(self, network: NetworkSpec, endpoint: EndpointSpec) -> Plan:
         """What the kernel holds for an endpoint as long as it publishes any port."""
         del network, endpoint

@@ -8,11 +8,13 @@ from typing import ClassVar
 import attrs
 from netaddr import IPAddress
 
+from pycnm.drivers import gateways
 from pycnm.drivers.base import INTERFACE_DIGITS, Driver, HostNeeds, Use
+from pycnm.drivers.bridgelink import mac, settings
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
 from pycnm.plan.links import Address, Hairpin, Isolated, Link, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST, Features, Operation, Plan
-from pycnm.plan.ports import FreshFlows, HeldPort
+from pycnm.plan.ports import FreshFlows
 from pycnm.plan.rules import Entry, Guard
 from pycnm.spec import names
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
@@ -23,7 +25,6 @@ DEFAULT_BRIDGE = "cnm0"
 _MTU_MAX = 65535
 _PREFIX_MAX = 12
 _GATEWAYS = {4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6"}
-_ANY = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - what Docker users expect of -p
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -59,6 +60,12 @@ _OPTIONS = OptionTable(
                "host address of ports published without one; by default all addresses"),
         Option(_D + "bridge.inhibit_ipv4", "inhibit_ipv4", FLAG, False,
                "the bridge gets no IPv4 address"),
+        Option(_D + "bridge.gateway_mode_ipv4", "gateway_mode_ipv4", gateways.MODE, gateways.NAT,
+               "nat; nat-unprotected: who has a route to them reaches all ports of endpoints; "
+               "routed: no NAT, and published ports are open at the endpoint's own address; "
+               "isolated: internal, and the host isn't reached either"),
+        Option(_D + "bridge.gateway_mode_ipv6", "gateway_mode_ipv6", gateways.MODE, gateways.NAT,
+               "the same for IPv6"),
         Option(_D + "bridge.trusted_host_interfaces", "trusted", _INTERFACES, (),
                "host interfaces, with colons between them, that reach endpoints without a port"),
         Option(_D + "host_ipv4", "host_ipv4", address(4), None,
@@ -95,6 +102,8 @@ class Bridge(Driver):
     mtu: int = _OPTIONS.field("mtu")
     binding: IPAddress | None = _OPTIONS.field("binding")
     inhibit_ipv4: bool = _OPTIONS.field("inhibit_ipv4")
+    gateway_mode_ipv4: str = _OPTIONS.field("gateway_mode_ipv4")
+    gateway_mode_ipv6: str = _OPTIONS.field("gateway_mode_ipv6")
     trusted: tuple[str, ...] = _OPTIONS.field("trusted")
     host_ipv4: IPAddress | None = _OPTIONS.field("host_ipv4")
     host_ipv6: IPAddress | None = _OPTIONS.field("host_ipv6")
@@ -124,6 +133,11 @@ class Bridge(Driver):
         aux = {name for pool in network.pools for name, _ in pool.aux}
         if network.internal and aux & set(_GATEWAYS.values()):
             raise InvalidArgumentError("no gateway can be set on an internal bridge network")
+        if not network.internal and self._isolated():
+            raise InvalidArgumentError(
+                "gateway mode 'isolated' can only be used for an internal network; make it "
+                "internal, or use another mode"
+            )
         for other in others:
             self._beside(network, other)
 
@@ -152,9 +166,20 @@ class Bridge(Driver):
         """The name of the network's bridge."""
         return self.bridge_name or f"br-{network.short_id}"
 
+    def _mode(self, version: int) -> str:
+        return self.gateway_mode_ipv4 if version == 4 else self.gateway_mode_ipv6  # noqa: PLR2004
+
+    def _isolated(self) -> frozenset[int]:
+        return frozenset(v for v in (4, 6) if self._mode(v) == gateways.ISOLATED)
+
+    def _inhibited(self, version: int) -> bool:
+        """Whether the bridge has no address of a family."""
+        bare = version == 4 and self.inhibit_ipv4  # noqa: PLR2004
+        return bare or version in self._isolated()
+
     def takes_gateway(self, network: NetworkSpec, version: int) -> bool:
         """The bridge has the gateway's address, unless nobody would see it."""
-        return not (version == 4 and self.inhibit_ipv4 and network.internal)  # noqa: PLR2004
+        return not (network.internal and self._inhibited(version))
 
     def gateway(self, network: NetworkSpec, pool: Pool) -> IPAddress | None:
         """The bridge's address, or the one an auxiliary address names; none if internal."""
@@ -176,7 +201,7 @@ class Bridge(Driver):
     def default_bindings(self, network: NetworkSpec) -> tuple[str, ...]:
         """One address, if the network has one for it; else all of either family."""
         if self.binding is None:
-            return tuple(_ANY[version] for version in (4, 6) if network.pool(version))
+            return tuple(gateways.any_address(v) for v in (4, 6) if network.pool(v))
         return (str(self.binding),)
 
     def needs(self, network: NetworkSpec) -> HostNeeds:
@@ -198,7 +223,7 @@ class Bridge(Driver):
             bridge,
             "bridge",
             (("forward_delay", 0), ("stp_state", 0)),
-            mac=_mac(network.id),
+            mac=mac(network),
             mtu=self.mtu,
             group=network.group,
             alias=network.alias,
@@ -207,7 +232,7 @@ class Bridge(Driver):
             (
                 *self._entries(network, bridge),
                 link,
-                *_settings(network, bridge, use, features),
+                *settings(network, bridge, use, features, isolated=self._isolated()),
                 *self._addresses(network, bridge),
                 Up(HOST, bridge),
             )
@@ -225,19 +250,21 @@ class Bridge(Driver):
             Entry("homes", (bridge,)),
         ]
         entries += [Entry("trusted", (interface, bridge)) for interface in self.trusted]
-        if network.internal or not self.masquerade:
-            return entries
         for version, source in ((4, self.host_ipv4), (6, self.host_ipv6)):
-            if network.pool(version) and source is not None:
-                entries.append(Entry(f"snat{version}", (bridge,), (str(source),)))
-            elif network.pool(version):
-                entries.append(Entry(f"masquerade{version}", (bridge,)))
+            if network.pool(version) and not network.internal:
+                entries += gateways.entries(
+                    bridge,
+                    version,
+                    self._mode(version),
+                    masquerade=self.masquerade,
+                    source=source,
+                )
         return entries
 
     def _addresses(self, network: NetworkSpec, bridge: str) -> list[Operation]:
         addresses: list[Operation] = []
         for pool in network.pools:
-            if pool.gateway is None or (pool.version == 4 and self.inhibit_ipv4):  # noqa: PLR2004
+            if pool.gateway is None or self._inhibited(pool.version):
                 continue
             addresses.append(Address(HOST, bridge, f"{pool.gateway}/{pool.subnet.prefixlen}"))
         return addresses
@@ -280,19 +307,19 @@ class Bridge(Driver):
             port: tuple[Operation, ...] = (guard, pair, *apart, silent)
         else:
             port = (pair, guard, *apart, silent, Up(HOST, outside))
-        settings: list[Operation] = []
+        inner: list[Operation] = []
         if endpoint.ip6 is not None:
-            settings.append(_inside(ns, inside, "ipv6", "disable_ipv6", "0"))
+            inner.append(_inside(ns, inside, "ipv6", "disable_ipv6", "0"))
         if not self.announcements:
-            settings.append(_inside(ns, inside, "ipv4", "arp_notify", "0"))
-        settings += [
+            inner.append(_inside(ns, inside, "ipv4", "arp_notify", "0"))
+        inner += [
             Sysctl(ns, key.replace("IFNAME", inside), value, link=inside)
             for key, value in endpoint.sysctls
         ]
         return Plan(
             (
                 *port,
-                *settings,
+                *inner,
                 *(Address(ns, inside, str(address)) for address in endpoint.addresses),
                 *(Address(ns, inside, address) for address in endpoint.link_local_ips),
                 Up(ns, inside),
@@ -313,28 +340,17 @@ class Bridge(Driver):
         del network
         return Plan((Hairpin(HOST, endpoint.host_interface),))
 
+    def opens(self, network: NetworkSpec, version: int) -> bool:
+        """In mode routed."""
+        del network
+        return self._mode(version) == gateways.ROUTED
+
     def plan_port(
         self, network: NetworkSpec, endpoint: EndpointSpec, binding: PortBinding
     ) -> tuple[Operation, ...]:
-        """The socket that holds it, the element that leads it, the flows it is not for."""
+        """A port of the host that leads to the endpoint's, or that one opened."""
         del network, endpoint
-        host, version = str(binding.host_address), binding.host_address.version
-        key: tuple[str | int, ...] = (binding.protocol, binding.host_port)
-        name = f"publish{version}"
-        if host != _ANY[version]:
-            key, name = (host, *key), f"{name}_at"
-        flows = FreshFlows(
-            host,
-            binding.protocol,
-            binding.host_port,
-            target=str(binding.address),
-            before=binding.protocol == "udp",
-        )
-        return (
-            HeldPort(binding.protocol, host, binding.host_port),
-            Entry(name, key, (str(binding.address), binding.port)),
-            flows,
-        )
+        return gateways.plan_port(binding)
 
 
 def _own(endpoint: EndpointSpec, version: int) -> tuple[str, ...]:
@@ -352,38 +368,5 @@ def _overlap(one: Pool, other: Pool) -> bool:
     )
 
 
-def _mac(network_id: str) -> str:
-    """A MAC for the bridge itself, so that it doesn't change with its ports."""
-    digits = network_id[:8]
-    return "02:42:" + ":".join(digits[place : place + 2] for place in range(0, 8, 2))
-
-
 def _inside(ns: str, link: str, family: str, key: str, value: str) -> Sysctl:
     return Sysctl(ns, f"net/{family}/conf/{link}/{key}", value, link=link)
-
-
-def _settings(network: NetworkSpec, bridge: str, use: Use, features: Features) -> list[Operation]:
-    """The sysctls of the bridge, and what they are where the network doesn't say."""
-
-    def setting(family: str, key: str, value: str, *, optional: bool = False) -> Sysctl:
-        path = f"net/{family}/conf/{bridge}/{key}"
-        before = "0" if value == "1" else "1"
-        return Sysctl(HOST, path, value, link=bridge, before=before, optional=optional)
-
-    settings = []
-    if network.pool(6) is None:
-        settings.append(setting("ipv6", "disable_ipv6", "1", optional=True))
-    else:
-        settings.append(setting("ipv6", "disable_ipv6", "0"))
-        # A sandbox must never be able to tell the host its routes.
-        settings += [setting("ipv6", key, "0") for key in ("accept_ra", "accept_dad", "autoconf")]
-        settings.append(setting("ipv6", "accept_redirects", "0"))
-        if features.force_forwarding and not network.internal:
-            settings.append(setting("ipv6", "force_forwarding", "1"))
-    if network.pool(4) is not None:
-        if not network.internal:
-            settings.append(setting("ipv4", "forwarding", "1"))
-        if use.loopback:
-            # Opens nothing: what comes in from a wire to 127/8 is dropped before.
-            settings.append(setting("ipv4", "route_localnet", "1"))
-    return [*settings]

@@ -211,9 +211,7 @@ def leave(engine: Engine, endpoint: str) -> None:
             )
         before = use_of(decision, row.number)
         bindings = published.bindings(decision.tx, now.number)
-        again = [
-            f"{_bracketed(b.host_address)}:{b.host_port}:{b.port}/{b.protocol}" for b in bindings
-        ]
+        again = [binding.wish for binding in bindings]
         spec = attrs.evolve(now.spec, sandbox="", interface="", host_interface="", publish=again)
         decision.update(
             ENDPOINTS, now.number, sandbox=None, interface="", host_interface="",

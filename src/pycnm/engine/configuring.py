@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from pycnm.engine import records, telling
+from pycnm.engine import published, records, telling
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.networks import (
@@ -227,6 +227,7 @@ def _apply(
         driver=after.spec.driver,
         device=engine.driver(after.spec).device(after.spec),
     )
+    _refuse_other_ports(engine, decision, after.spec, endpoints)
     plans = {after.spec.id: plan_network(engine, decision, after)}
     for end in endpoints:
         if end.sandbox is not None:
@@ -245,6 +246,20 @@ def _apply(
     for owner, plan in plans.items():
         decision.drop(owner)
         decision.add(owner, plan)
+
+
+def _refuse_other_ports(
+    engine: Engine, decision: Decision, spec: NetworkSpec, endpoints: Sequence[EndpointRow]
+) -> None:
+    """Raise if what is published would have to be published another way."""
+    driver = engine.driver(spec)
+    for end in endpoints:
+        for binding in published.bindings(decision.tx, end.number):
+            if driver.opens(spec, binding.address.version) == bool(binding.host_port):
+                raise InUseError(
+                    f"endpoint {end.spec.name} publishes {binding}, which a network that is routed "
+                    "does in another way than one that isn't; unpublish it, then change the mode"
+                )
 
 
 def _refuse_loss(

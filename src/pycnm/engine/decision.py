@@ -161,9 +161,7 @@ class Decision:
             "arriving) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    b.protocol,
-                    str(b.host_address),
-                    b.host_port,
+                    *_place(b),
                     endpoint,
                     network,
                     str(b.address),
@@ -176,7 +174,7 @@ class Decision:
 
     def leave_ports(self, bindings: Iterable[PortBinding]) -> None:
         """Have published ports forgotten when the change is settled."""
-        rows = [(self.change, b.protocol, str(b.host_address), b.host_port) for b in bindings]
+        rows = [(self.change, *_place(b)) for b in bindings]
         if rows:
             self.tables.add(PORTS)
             self.tx.executemany(
@@ -216,3 +214,10 @@ class Decision:
 
 def _read(rows: Iterable[tuple[int, str]]) -> list[Operation]:
     return [Operation.from_json(body) for _, body in rows]
+
+
+def _place(binding: PortBinding) -> tuple[str, str, int]:
+    """The key of a published port's row."""
+    if binding.host_port:
+        return binding.protocol, str(binding.host_address), binding.host_port
+    return binding.protocol, str(binding.address), -binding.port

@@ -154,7 +154,7 @@ def _ports(bindings: list[PortBinding]) -> dict[str, list[dict[str, str]]]:
     ports: dict[str, list[dict[str, str]]] = {}
     for binding in bindings:
         ports.setdefault(f"{binding.port}/{binding.protocol}", []).append(
-            {"HostIp": str(binding.host_address), "HostPort": str(binding.host_port)}
+            {"HostIp": str(binding.host_address), "HostPort": str(binding.host_port or "")}
         )
     return ports
 

@@ -37,10 +37,13 @@ def binding(protocol: str, address: str, port: int, target: str, target_port: in
         StoreError: it is damaged.
     """
     try:
+        # No port of the host, so all its addresses, as Docker says it.
+        opened = port < 0
+        host = ("::" if ":" in address else "0.0.0.0") if opened else address  # noqa: S104
         return PortBinding(
             protocol=protocol,
-            host_address=addresses.shared(address),
-            host_port=port,
+            host_address=addresses.shared(host),
+            host_port=0 if opened else port,
             address=addresses.shared(target),
             port=target_port,
         )

@@ -72,6 +72,10 @@ class Chooser:
                 if spec.host_address not in found:
                     found[spec.host_address] = list(_places(driver, network, endpoint, spec))
             places = [place for spec in group for place in found[spec.host_address]]
+            bindings += _openings(driver, network, group[0], places)
+            places = [place for place in places if not driver.opens(network, place[0].version)]
+            if not places:
+                continue
             port = self._port(group[0], [address for address, _ in places], disputed)
             bindings += [
                 PortBinding(
@@ -83,7 +87,8 @@ class Chooser:
                 )
                 for address, target in places
             ]
-        return bindings
+        # One opening serves, whatever ports of the host were asked for.
+        return list(dict.fromkeys(bindings))
 
     def _disputed(self, specs: Sequence[PortSpec]) -> set[tuple[str, int]]:
         """The exact ports that something is published on, at whatever address.
@@ -188,6 +193,12 @@ def record(
     except sqlite3.IntegrityError:
         # Nothing of ours had it when it was looked up: the endpoint asks twice.
         first = bindings[0]
+        if not first.host_port:
+            raise PortInUseError(
+                f"port {first} of endpoint {endpoint.name} is open already; leave it out",
+                f"endpoint {endpoint.name}",
+                first.port,
+            ) from None
         holder = f"endpoint {endpoint.name} itself"
         raise taken(first.protocol, str(first.host_address), first.host_port, holder) from None
 
@@ -261,10 +272,18 @@ def matching(
 
 
 def _matches(binding: PortBinding, spec: PortSpec) -> bool:
-    if binding.protocol != spec.protocol:
-        return False
-    if not spec.container_first <= binding.port <= spec.container_last:
-        return False
+    same = binding.protocol == spec.protocol
+    return (
+        same
+        and spec.container_first <= binding.port <= spec.container_last
+        and _matches_host(binding, spec)
+    )
+
+
+def _matches_host(binding: PortBinding, spec: PortSpec) -> bool:
+    if not binding.host_port:
+        # What was asked of the host wasn't heeded.
+        return spec.host_address is None or spec.host_address.version == binding.address.version
     if spec.host_address is not None and binding.host_address != spec.host_address:
         return False
     if not spec.host_first:
@@ -273,6 +292,24 @@ def _matches(binding: PortBinding, spec: PortSpec) -> bool:
         offset = binding.port - spec.container_first
         return binding.host_port == spec.host_first + offset
     return spec.host_first <= binding.host_port <= spec.host_last
+
+
+def _openings(
+    driver: Driver,
+    network: NetworkSpec,
+    spec: PortSpec,
+    places: Iterable[tuple[IPAddress, IPAddress]],
+) -> Iterator[PortBinding]:
+    """What is open at an endpoint's own addresses, in place of ports of the host."""
+    for address, target in places:
+        if driver.opens(network, address.version):
+            yield PortBinding(
+                protocol=spec.protocol,
+                host_address=addresses.shared(_WILD[address.version]),
+                host_port=0,
+                address=target,
+                port=spec.container_first,
+            )
 
 
 def _places(

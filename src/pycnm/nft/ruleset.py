@@ -73,6 +73,10 @@ _LOOPBACK4: Final = IPNetwork("127.0.0.0/8")
 _LOOPBACK6: Final = IPAddress("::1")
 _LINK_LOCAL6: Final = IPNetwork("fe80::/10")
 _ADDRESSES: Final[dict[int, Datatype]] = {4: "ipv4_addr", 6: "ipv6_addr"}
+_FAMILIES: Final = {
+    4: Match(NFPROTO, NetworkProtocol.IPV4),
+    6: Match(NFPROTO, NetworkProtocol.IPV6),
+}
 _TRANSPORTS: Final = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
 
 
@@ -163,6 +167,8 @@ def _sets() -> Iterator[Set]:
         yield _set(f"snat{version}", ("ifname",), (addresses,), "leave with this address")
         ports: tuple[Datatype, ...] = ("inet_proto", "inet_service")
         target: tuple[Datatype, ...] = (addresses, "inet_service")
+        yield _set(f"direct{version}", ("ifname",), "verdict", "into a network, unpublished")
+        yield _set(f"open{version}", (addresses, *ports), None, "ports of routed networks")
         yield _set(f"publish{version}", ports, target, "ports of any host address")
         yield _set(f"publish{version}_at", (addresses, *ports), target, "of one host address")
 
@@ -216,6 +222,15 @@ def _verdicts() -> tuple[Object, ...]:
             (_REPLY, ACCEPT),
             (trusted, ACCEPT),
             (_PUBLISHED, ACCEPT),
+            *((family, VerdictMap((OIFNAME,), f"direct{v}")) for v, family in _FAMILIES.items()),
+            _COUNTED_DROP,
+        ),
+        *_chain(
+            Chain(FAMILY, TABLE, "to_routed"),
+            (Match(L4PROTO, Protocol.ICMP), ACCEPT),
+            (Match(L4PROTO, Protocol.ICMPV6), ACCEPT),
+            (Lookup((IP_DADDR, L4PROTO, TH_DPORT), "open4"), ACCEPT),
+            (Lookup((IP6_DADDR, L4PROTO, TH_DPORT), "open6"), ACCEPT),
             _COUNTED_DROP,
         ),
         *_chain(Chain(FAMILY, TABLE, "to_internal"), _COUNTED_DROP),
@@ -246,11 +261,11 @@ def _forward() -> tuple[Object, ...]:
         (VerdictMap((OIFNAME,), "ingress"),),
         *(
             (
-                Match(NFPROTO, protocol),
+                family,
                 Lookup((IIFNAME,), f"opened{version}"),
                 goto("not_a_router"),
             )
-            for version, protocol in ((4, NetworkProtocol.IPV4), (6, NetworkProtocol.IPV6))
+            for version, family in _FAMILIES.items()
         ),
     )
 

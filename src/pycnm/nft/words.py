@@ -52,6 +52,7 @@ class Word(enum.Enum):
 class Protocol(Word):
     """The transport protocols (IANA protocol numbers)."""
 
+    ICMP = "icmp", 1, "icmp"
     TCP = "tcp", 6, "tcp"
     UDP = "udp", 17, "udp"
     ICMPV6 = "ipv6-icmp", 58, "icmpv6"

@@ -157,12 +157,13 @@ class PortSpec:
 
 @attrs.frozen(kw_only=True)
 class PortBinding:
-    """One port of a sandbox as it is reached at the host now.
+    """One port of a sandbox as it is reached now: at the host, or at its own address.
 
     Attributes:
         protocol: a key of `PROTOCOLS`.
         host_address: address of the host; 0.0.0.0 or :: for all of that family.
-        host_port: port of the host.
+        host_port: port of the host; 0 where there is none, because the network is routed
+            and the port is open at `address` itself.
         address: address in the sandbox.
         port: port in the sandbox.
 
@@ -178,12 +179,20 @@ class PortBinding:
 
     def __attrs_post_init__(self) -> None:
         _protocol(self.protocol)
-        _require_port(self.host_port, "host")
+        _require_port(self.host_port, "host", lowest=0)
         _require_port(self.port, "container")
 
     def __str__(self) -> str:
-        """It as `docker ps` prints it: `0.0.0.0:8080->80/tcp`."""
+        """It as `docker ps` prints it: `0.0.0.0:8080->80/tcp`; `10.0.0.2:80/tcp` if open there."""
+        if not self.host_port:
+            return f"{_bracketed(self.address)}:{self.port}/{self.protocol}"
         return f"{_bracketed(self.host_address)}:{self.host_port}->{self.port}/{self.protocol}"
+
+    @property
+    def wish(self) -> str:
+        """What `PortSpec.parse` would take to have it again."""
+        host = f"{_bracketed(self.host_address)}:{self.host_port or ''}"
+        return f"{host}:{self.port}/{self.protocol}"
 
 
 def port_specs(values: object, what: str = "published ports") -> tuple[PortSpec, ...]:

@@ -89,6 +89,8 @@ CREATE UNIQUE INDEX endpoint_inside ON endpoints (sandbox, interface)
     WHERE sandbox IS NOT NULL AND interface <> '';
 CREATE UNIQUE INDEX endpoint_outside ON endpoints (host_interface) WHERE host_interface <> '';
 
+-- What is open at the sandbox's own address has that for an address, and its
+-- own port with a minus: it takes none of the host's.
 CREATE TABLE ports (
     protocol TEXT NOT NULL,
     port INTEGER NOT NULL,
