@@ -131,7 +131,7 @@ class LinuxWorld:
         found = {"host": self._namespace("")}
         for name in sorted(path.name for path in RUN_NETNS.iterdir()):
             if (RUN_NETNS / name).is_mount() and name != "host":
-                found[name] = self._namespace(f"-n {name}")
+                found[name] = self._namespace(name)
         found["nft"] = without(json.loads(self.shell("nft -j list ruleset")), {"handle"})
         paths = sorted(self.directory.glob("**/*"))
         found["directories"] = [str(path) for path in paths if path.is_dir()]
@@ -142,30 +142,44 @@ class LinuxWorld:
         found["netns"] = Path("/etc/netns").exists()
         return found
 
-    def _namespace(self, words):
-        links = json.loads(self.shell(f"ip {words} -j -d link"))
-        found = {"links": [_link(link) for link in links]}
-        for what in ("address", "route show table all", "-6 route show table all", "rule"):
-            text = self.shell(f"ip {words} -j {what}")
-            found[what] = without(json.loads(text), VOLATILE)
-        found["-6 rule"] = without(json.loads(self.shell(f"ip {words} -6 -j rule")), VOLATILE)
-        found["sysctl"] = self._settings(words.removeprefix("-n "))
-        found["address"] = [
-            link["ifname"] + " " + json.dumps(address)
-            for link in found["address"]
-            for address in link["addr_info"]
-            if not address["local"].startswith("fe80:")
-        ]
-        for what in ("route show table all", "-6 route show table all"):
-            kept = [r for r in found[what] if not r["dst"].startswith(("fe80:", "ff00:"))]
-            found[what] = sorted(map(json.dumps, kept))
-        return found
+    def _namespace(self, name):
+        links, addresses, routes, rules = self._shown(name, "link", "address", ROUTES, "rule")
+        routes6, rules6 = self._shown(name, ROUTES, "rule", options="-6")
+        return {
+            "links": [_link(link) for link in links],
+            "address": [
+                link["ifname"] + " " + json.dumps(without(address, VOLATILE))
+                for link in addresses
+                for address in link["addr_info"]
+                if not address["local"].startswith("fe80:")
+            ],
+            "routes": _routes(routes),
+            "routes6": _routes(routes6),
+            "rules": without(rules, VOLATILE),
+            "rules6": without(rules6, VOLATILE),
+            "sysctl": self._settings(name),
+        }
+
+    def _shown(self, name, *commands, options=""):
+        """What one ip(8) prints for several commands."""
+        where = f"-n {name}" if name else ""
+        lines = "\\n".join(commands)
+        text = self.shell(f"printf '{lines}\\n' | ip {where} {options} -j -d -batch -")
+        shown = []
+        while text:
+            value, end = json.JSONDecoder().raw_decode(text)
+            shown.append(value)
+            text = text[end:].lstrip()
+        assert len(shown) == len(commands)
+        return shown
 
     def _settings(self, name):
         where = f"nsenter --net={RUN_NETNS / name} " if name else ""
-        keys = "forwarding|route_localnet|disable_ipv6|accept_ra|arp_notify|ip_forward"
-        shown = self.shell(f"{where}sysctl -a 2>/dev/null | grep -E '({keys}) ='")
-        return sorted(shown.splitlines())
+        names = ("*forwarding", "route_localnet", "disable_ipv6", "accept_ra", "arp_notify")
+        files = " ".join(f"/proc/sys/net/ipv*/conf/*/{each}" for each in names)
+        # What isn't there for one family is there for the other.
+        script = f"grep -s . /proc/sys/net/ipv4/ip_forward {files} || true"
+        return sorted(self.shell(f"{where}sh -c '{script}'").splitlines())
 
     def settled(self, snapshot):
         """Whether everything is as in a snapshot, when the kernel is done."""
@@ -187,6 +201,7 @@ class LinuxWorld:
                 path.unlink()
 
 
+ROUTES = "route show table all"
 VOLATILE = {
     "ifindex",
     "link_index",
@@ -204,6 +219,11 @@ VOLATILE = {
     "link",
     "tentative",
 }
+
+
+def _routes(shown):
+    kept = [route for route in shown if not route["dst"].startswith(("fe80:", "ff00:"))]
+    return sorted(json.dumps(route) for route in without(kept, VOLATILE))
 
 
 def _link(link):
