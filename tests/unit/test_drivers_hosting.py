@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from pycnm.drivers.hosting import (
     departed,
     overtaken,
@@ -10,7 +12,7 @@ from pycnm.drivers.hosting import (
     plan_rules,
 )
 from pycnm.plan.host import HostFacts, Uplinks
-from pycnm.plan.operation import Features
+from pycnm.plan.operation import Features, Plan
 from pycnm.plan.rules import Skeleton
 
 OLD = Features(early_guard=False, force_forwarding=False)
@@ -55,6 +57,14 @@ def test_a_host_that_forwards_is_left_as_it_is():
     assert text(plan_forwarding4(Uplinks())) == ""
     assert text(plan_forwarding6(Uplinks(forwards6=True), OLD)) == ""
     assert text(plan_forwarding6(UPLINKS, Features(ipv6=False))) == ""
+
+
+def test_the_switch_for_all_is_ours_if_it_was_us_who_threw_it():
+    known = plan_forwarding6(Uplinks(("eth0",), not_forwarding6=("eth0",)), OLD)
+    later = attrs.evolve(UPLINKS, forwards6=True)
+    assert plan_forwarding6(later, OLD) == Plan()
+    assert plan_forwarding6(later, OLD, known) == plan_forwarding6(UPLINKS, OLD)
+    assert plan_forwarding6(later, Features(), known) == Plan()
 
 
 def test_what_is_switched_on_for_all_is_opened_by_others():

@@ -84,6 +84,20 @@ def test_what_we_switched_on_for_all_tells_nothing(tmp_path):
         assert opened(kernel) == [("opened4", "eth0"), ("opened6", "eth0")]
 
 
+def test_where_we_switched_it_on_for_all_reconcile_restricts_what_comes_later(tmp_path):
+    kernel = FakeKernel(Features(force_forwarding=False))
+    with pycnm.Controller(tmp_path, kernel=kernel) as cnm:
+        before = kernel.listing()
+        net = cnm.create_network("front", ipv6=True)
+        kernel.others_do(Link(HOST, "eth1", "dummy"))
+        cnm.reconcile()
+        assert [name for family, name in opened(kernel) if family == "opened6"] == ["eth0", "eth1"]
+        assert cnm.check() == []
+        net.delete()
+        kernel.others_undo(Link(HOST, "eth1", "dummy"))
+        assert kernel.listing() == before
+
+
 def test_after_a_reboot_as_a_router(cnm, kernel, tmp_path):
     cnm.create_network("front", ipv6=True)
     cnm.close()

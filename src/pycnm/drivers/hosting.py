@@ -45,13 +45,21 @@ def plan_forwarding4(uplinks: Uplinks) -> Plan:
     return Plan(tuple(operations))
 
 
-def plan_forwarding6(uplinks: Uplinks, features: Features) -> Plan:
+def plan_forwarding6(uplinks: Uplinks, features: Features, known: Iterable[Operation] = ()) -> Plan:
     """The same for IPv6, which older kernels can only switch on for all interfaces.
 
     There an interface that forwards stops taking router advertisements unless
     told otherwise (accept_ra=2), which would cost the host its own addresses.
+    An interface that comes after the switch was thrown is open, too.
+
+    Args:
+        uplinks: the interfaces.
+        features: what the kernel can do.
+        known: what was done so far.  If we threw that switch, it makes no router of the host.
     """
-    if not features.ipv6:
+    everywhere = Sysctl(HOST, ALL6, "1", before="0")
+    ours = not features.force_forwarding and everywhere in known
+    if not features.ipv6 or (uplinks.forwards6 and not ours):
         return Plan()
     operations: list[Operation] = []
     for name in uplinks.not_forwarding6:
@@ -62,8 +70,8 @@ def plan_forwarding6(uplinks: Uplinks, features: Features) -> Plan:
         elif name in uplinks.accepting_ra:
             key = f"net/ipv6/conf/{name}/accept_ra"
             operations.append(Sysctl(HOST, key, "2", link=name, before="1", optional=True))
-    if not features.force_forwarding and not uplinks.forwards6:
-        operations.append(Sysctl(HOST, ALL6, "1", before="0"))
+    if not features.force_forwarding:
+        operations.append(everywhere)
     return Plan(tuple(operations))
 
 

@@ -203,7 +203,8 @@ def host_plan(engine: Engine, reader: records.Reader, owner: str, facts: HostFac
     uplinks = engine.kernel.uplinks()
     if owner == _FORWARDING4:
         return hosting.plan_forwarding4(uplinks)
-    return hosting.plan_forwarding6(uplinks, engine.kernel.features)
+    known = _known(reader, owner)
+    return hosting.plan_forwarding6(uplinks, engine.kernel.features, known)
 
 
 def _is_needed(reader: records.Reader, owner: str, *, besides: int = 0) -> bool:

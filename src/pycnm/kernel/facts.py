@@ -49,7 +49,7 @@ def uplinks(settings: Settings) -> Uplinks:
     for name in names:
         if settings.read(f"net/ipv4/conf/{name}/forwarding") == "0":
             off4.append(name)
-        if all6 is None or forwards6:
+        if all6 is None or (forces and forwards6):
             continue
         if not forces or settings.read(f"net/ipv6/conf/{name}/force_forwarding") == "0":
             off6.append(name)

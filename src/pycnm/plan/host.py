@@ -62,7 +62,8 @@ class Uplinks:
     Attributes:
         names: all of them.
         not_forwarding4: those for which IPv4 forwarding is off.
-        not_forwarding6: those for which IPv6 forwarding is off (empty without IPv6).
+        not_forwarding6: those for which IPv6 forwarding is off (empty without IPv6); all
+            of them where it can't be switched on for one.
         accepting_ra: those that take router advertisements unless they forward
             (accept_ra=1), so that forwarding for all would cost them theirs.
         forwards4: whether IPv4 forwarding is on for all.

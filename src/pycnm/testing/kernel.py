@@ -159,11 +159,15 @@ class FakeKernel(Runner[FakeSession]):
             ]
             forwards4 = host.settings["ipv4/ip_forward"] != "0"
             forwards6 = host.settings.get("ipv6/conf/all/forwarding", "0") != "0"
-            switch6 = "force_forwarding" if self.features.force_forwarding else "forwarding"
+            forces = self.features.force_forwarding
             off4 = [link.name for link in links if link.settings["ipv4/forwarding"] == "0"]
             off6, accepting = [], []
-            if self.features.ipv6 and not forwards6:
-                off6 = [link.name for link in links if link.settings[f"ipv6/{switch6}"] == "0"]
+            if self.features.ipv6 and not (forces and forwards6):
+                off6 = [
+                    link.name
+                    for link in links
+                    if not forces or link.settings["ipv6/force_forwarding"] == "0"
+                ]
                 accepting = [link.name for link in links if link.settings["ipv6/accept_ra"] == "1"]
             return Uplinks(
                 tuple(link.name for link in links),
