@@ -12,6 +12,7 @@ import time
 
 import frames
 import pytest
+from features import has
 from frames import (
     ADVERTISEMENT,
     ALL_NODES,
@@ -41,6 +42,7 @@ from frames import (
     packet_socket,
     udp,
 )
+from traffic import SLOWNESS
 
 from pycnm.kernel import netns, nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
@@ -284,11 +286,12 @@ class Bed:
     def open(self, ipv6, *, guarded):
         for path in (self.host, self.a, self.b):
             run_apart(lambda path=path: netns.create(path))
-        if guarded:
-            self.commit(
-                *ruleset.guard("vetha", MAC, [OWN4, SECOND4], [OWN6] if ipv6 else []),
-                *ruleset.guard("vethb", MAC_B, [B4], [B6] if ipv6 else []),
-            )
+        guards = (
+            *ruleset.guard("vetha", MAC, [OWN4, SECOND4], [OWN6] if ipv6 else []),
+            *ruleset.guard("vethb", MAC_B, [B4], [B6] if ipv6 else []),
+        )
+        if guarded and has("early_guard"):
+            self.commit(*guards)
         # Where br_netfilter is loaded, it has opinions of its own about fragments.
         for protocol in ("arp", "ip", "ip6"):
             key = f"net/bridge/bridge-nf-call-{protocol}tables"
@@ -298,6 +301,11 @@ class Bed:
             f"link add br0 address {MAC_GATEWAY} type bridge mcast_snooping 0 forward_delay 0",
             f"link add vetha type veth peer name eth0 address {MAC} netns {self.a}",
             f"link add vethb type veth peer name eth0 address {MAC_B} netns {self.b}",
+        )
+        if guarded and not has("early_guard"):
+            self.commit(*guards)
+        self.ip(
+            self.host,
             "link set vetha master br0 up",
             "link set vethb master br0 up",
             f"address add {GATEWAY4}/24 dev br0",
@@ -418,7 +426,7 @@ def unguarded(tmp_path_factory):
 
 
 def eventually(ask):
-    end = time.monotonic() + 3
+    end = time.monotonic() + 3 * SLOWNESS
     while not (found := ask()) and time.monotonic() < end:
         time.sleep(0.01)
     return found

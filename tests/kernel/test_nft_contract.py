@@ -11,6 +11,7 @@ from itertools import groupby
 
 import attrs
 import pytest
+from features import has
 from netaddr import EUI, IPAddress, IPNetwork
 
 from pycnm.kernel import netns, nfnetlink
@@ -155,6 +156,12 @@ class Namespace:
         self.path = str(path)
         run_apart(lambda: netns.create(self.path))
         self.socket = self.inside(lambda: Socket(NETLINK_NETFILTER))
+        if not has("early_guard"):
+            # There are no chains of devices that aren't there.
+            for pair in ("veth1 type veth peer name veth2", "veth9 type veth"):
+                self.inside(
+                    lambda pair=pair: subprocess.run(f"ip link add {pair}".split(), check=True)
+                )
 
     def close(self):
         self.socket.close()

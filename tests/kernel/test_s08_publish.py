@@ -10,7 +10,7 @@ import socket
 
 import pytest
 from surroundings import agents, held_by
-from topology import IMPATIENCE, ask_again, inside, until
+from topology import IMPATIENCE, PATIENCE, ask_again, inside, until
 
 import pycnm
 
@@ -133,22 +133,38 @@ def test_udp(net, c3, host, outside):
     assert outside.ask(HOST, 8053, "tcp", patience=IMPATIENCE) is None
 
 
-def test_sctp(net, c3, host):
-    """Where the kernel has it; elsewhere it is said what is missing, and nothing stays."""
+@pytest.mark.needs("sctp")
+def test_sctp(cnm, net, c3, outside):
+    endpoint = net.connect(c3, publish=["8132:80/sctp"])
+    assert bindings(endpoint) == ["0.0.0.0:8132->80/sctp"]
+
+    def opened():
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+
+    with inside(c3).do(opened) as listener, outside.do(opened) as client:
+        listener.bind(("0.0.0.0", 80))
+        listener.listen()
+        client.settimeout(PATIENCE)
+        client.connect((HOST, 8132))
+        served, (peer, _) = listener.accept()
+        with served:
+            client.sendall(b"anybody there?")
+            assert served.recv(100) == b"anybody there?"
+            assert peer == FAR
+    # Who has it already is found out, too.
+    with pytest.raises(pycnm.CNMError, match="8132"):
+        net.connect(cnm.create_sandbox("c4"), publish=["8132:80/sctp"])
+
+
+@pytest.mark.lacks("sctp")
+def test_without_sctp_the_module_is_named_and_nothing_stays(net, c3, host):
     before = host.picture()
-    try:
-        with host.socket(socket.AF_INET, socket.SOCK_STREAM):
-            host.do(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).close())
-    except OSError:
-        with pytest.raises(pycnm.CNMError, match="sctp") as caught:
-            net.connect(c3, publish=["8132:80/sctp"])
-        lacking = {errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EOPNOTSUPP}
-        assert caught.value.errno in lacking
-        assert host.picture() == before
-        assert inside(c3).interfaces() == ["lo"]
-    else:
-        endpoint = net.connect(c3, publish=["8132:80/sctp"])
-        assert bindings(endpoint) == ["0.0.0.0:8132->80/sctp"]
+    with pytest.raises(pycnm.CNMError, match="sctp") as caught:
+        net.connect(c3, publish=["8132:80/sctp"])
+    lacking = {errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EOPNOTSUPP}
+    assert caught.value.errno in lacking
+    assert host.picture() == before
+    assert inside(c3).interfaces() == ["lo"]
 
 
 def test_tcp_and_udp_of_one_number(net, c3, outside):

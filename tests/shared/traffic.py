@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import selectors
 import socket
@@ -11,9 +12,11 @@ import threading
 import time
 from typing import NamedTuple
 
-PATIENCE = 5.0
+SLOWNESS = float(os.environ.get("PYCNM_TESTS_SLOWNESS", "1"))
+"""How many times longer things may take; an emulated machine needs it."""
+PATIENCE = 5.0 * SLOWNESS
 """Seconds to wait for what should happen; a busy machine may need them."""
-IMPATIENCE = 0.3
+IMPATIENCE = 0.3 * SLOWNESS
 """Seconds to wait for what should not."""
 
 
