@@ -726,9 +726,11 @@ def test_in_the_foreground_it_says_what_it_does(ports, home, host):
     with host.popen(
         *argv, env={"PYTHONPATH": SOURCE}, stderr=subprocess.PIPE, text=True
     ) as process:
-        # There is no database here, which it says first.
-        assert "can't be read" in process.stderr.readline()
-        assert "is served" in process.stderr.readline()
+        # There is no database here, which its services say first.
+        first, second, third = (process.stderr.readline() for _ in range(3))
+        assert "can't be read" in first
+        assert "can't be read" in second
+        assert "is served" in third
         ports.hold("[::]:8080/tcp")
         assert ports.agent() == process.pid
         ports.release("[::]:8080/tcp")
