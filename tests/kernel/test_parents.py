@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from hosts import clear
 from lan import LAN, ROUTER, on
+from test_watch import Watcher
 from topology import IMPATIENCE, inside, until
 
 import pycnm
@@ -142,6 +143,18 @@ def test_a_network_leaves_what_others_sit_on(lan, host):
     lan.sandbox("c2").delete()
     two.delete()
     assert name not in host.interfaces()
+
+
+def test_the_agent_has_it_back_when_it_is(lan, host, router, net, c1, tmp_path):
+    watcher = Watcher(host, tmp_path / "state")
+    try:
+        assert watcher.serves()
+        host.batch("link del eth0")
+        assert until(lambda: any("eth0" in line for line in watcher.said[1:]))
+        plug_in(host, router)
+        assert until(lambda: lan.check() == [] and works(host, c1), 20), watcher.said
+    finally:
+        watcher.end()
 
 
 @pytest.fixture

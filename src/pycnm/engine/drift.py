@@ -153,6 +153,7 @@ def _guarded(reader: Reader, suspicion: Suspicion) -> set[str]:
 
 def _suspects(reader: Reader, suspicion: Suspicion) -> set[str]:
     owners = {*OWNERS} if suspicion.host else set()
+    owners |= {f"{PARENT}{name}" for name in suspicion.links}
     for table in ("networks", "endpoints"):
         for mark in suspicion.marks:
             owners |= {
@@ -162,6 +163,13 @@ def _suspects(reader: Reader, suspicion: Suspicion) -> set[str]:
                     (mark, mark + "g"),
                 )
             }
+    # The host's own interface on a network has a route to each endpoint.
+    rows = reader.execute(
+        "SELECT e.id FROM endpoints e JOIN networks n ON n.number = e.network "
+        "WHERE n.needs & ? AND n.id IN (SELECT value FROM json_each(?))",
+        (records.SITS, json.dumps(sorted(owners))),
+    )
+    owners |= {identity for (identity,) in rows}
     rows = reader.execute(
         "SELECT s.id, s.number FROM sandboxes s JOIN endpoints e ON e.sandbox = s.number "
         "WHERE e.id IN (SELECT value FROM json_each(?))",

@@ -79,6 +79,10 @@ class _Links:
         where = fact.netns or fact.ns
         settle = _settle(session, fact, where, request)
         session.queue(fact.ns, ROUTE, Queued(fact, request, settle=settle))
+        if fact.netns and fact.parent:
+            # Nothing leads there from here: without a number nobody here hears of it.
+            known = rtnl.new_nsid(session.namespace(fact.netns))
+            session.queue(fact.ns, ROUTE, Queued(fact, known, frozenset({errno.EEXIST})))
         if fact.alias:
             # Not before it is known to be ours: the name may be somebody else's.
             session.flush()

@@ -1,8 +1,8 @@
 """What the kernel tells of changes, without being asked: to links, rules and mounts.
 
 One socket hears of links, addresses and routes of the host and of every sandbox:
-where a pair of ours leads, the host has a number for the namespace at the other
-end, and notifications of all that have one come to it (netlink(7),
+where a pair of ours leads, or a link of ours was born, the host has a number for the
+namespace, and notifications of all that have one come to it (netlink(7),
 NETLINK_LISTEN_ALL_NSID).  So a thousand sandboxes cost no descriptor and no thread.
 """
 
@@ -38,6 +38,7 @@ _ADDRESSES = {rtnl.RTM_NEWADDR, rtnl.RTM_DELADDR}
 _ROUTES = {rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE}
 _NEWNETCONF, _NETCONF_IFINDEX = 80, 1
 _MARK = "cnm:"
+_PARENT = "cnm:parent:"
 _SUBSYSTEM = 10
 _NEW_ELEMENT, _NEW_GENERATION = 12, 15
 _FAMILY = {1: "inet", 5: "netdev"}
@@ -57,7 +58,9 @@ class Notices:
 
     def __init__(self) -> None:
         self._owners: dict[int, str] = {}
+        self._names: dict[int, str] = {}
         self._places: dict[int, set[str]] = {}
+        self._born: dict[int, set[str]] = {}
         self._route = Socket(NETLINK_ROUTE, groups=_GROUPS)
         self._nft = Socket(NETLINK_NETFILTER, groups=_NFTABLES)
         self._route.hear_everywhere()
@@ -113,8 +116,8 @@ class Notices:
 
     def _learn(self) -> None:
         """Which links are whose, and where they lead."""
-        self._owners.clear()
-        self._places.clear()
+        for known in (self._owners, self._names, self._places, self._born):
+            known.clear()
         with Socket(NETLINK_ROUTE) as connection:
             for received in connection.dump(rtnl.get_links()):
                 self._note(rtnl.link_state(received))
@@ -122,6 +125,7 @@ class Notices:
     def _note(self, link: rtnl.LinkState) -> Iterator[str]:
         """Note a link, and whose it is now and was before."""
         owners = {self._owners.pop(link.ifindex, "")}
+        self._names[link.ifindex] = link.name
         if link.alias.startswith(_MARK):
             owner = link.alias.removeprefix(_MARK)
             owners.add(owner)
@@ -136,7 +140,10 @@ class Notices:
             if payload[0] == socket.AF_BRIDGE:
                 return self._at(_index(payload))
             link = rtnl.link_state(received)
-            found = Suspicion.of(self._note(link)) or Suspicion(others=True)
+            names = frozenset({link.name, self._names.get(link.ifindex, link.name)})
+            found = Suspicion.of(self._note(link)) or Suspicion(others=True, links=names)
+            if link.alias.startswith(_PARENT):
+                found |= Suspicion(links=names)
             if kind == rtnl.RTM_DELLINK:
                 self._forget(link)
             return found
@@ -151,6 +158,7 @@ class Notices:
 
     def _forget(self, link: rtnl.LinkState) -> None:
         owner = self._owners.pop(link.ifindex, "")
+        self._names.pop(link.ifindex, None)
         if link.nsid >= 0:
             there = self._places.get(link.nsid, set())
             there.discard(owner)
@@ -169,8 +177,25 @@ class Notices:
         return NOTHING if owner is None else Suspicion.of([owner])
 
     def _inside(self, nsid: int, received: Message) -> Suspicion:
-        del received
-        return Suspicion.of(self._places.get(nsid, ()))
+        if nsid not in self._born:
+            self._born[nsid] = self._found_in(nsid)
+        if received.kind in _LINKS and received.payload[0] != socket.AF_BRIDGE:
+            alias = rtnl.link_state(received).alias
+            if alias.startswith(_MARK):
+                self._born[nsid].add(alias.removeprefix(_MARK))
+        return Suspicion.of(self._places.get(nsid, set()) | self._born[nsid])
+
+    @staticmethod
+    def _found_in(nsid: int) -> set[str]:
+        """Whose the links are in a namespace that bear a mark there: those that were born in it."""
+        with Socket(NETLINK_ROUTE) as connection:
+            try:
+                found = connection.dump(rtnl.get_links(nsid))
+            except OSError:
+                # It is gone by now.
+                return set()
+        aliases = [rtnl.link_state(received).alias for received in found]
+        return {text.removeprefix(_MARK) for text in aliases if text.startswith(_MARK)}
 
 
 def _index(payload: bytes) -> int:

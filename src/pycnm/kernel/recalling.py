@@ -29,8 +29,13 @@ def recall(session: LinuxSession, operations: Iterable[Operation]) -> None:
         if isinstance(each, Namespace) and not netns.is_namespace(each.path)
     }
     ends = [each for each in known if isinstance(each, Veth) and each.peer_ns in unpinned]
-    if ends:
-        _pin(session, ends)
+    born = {
+        each.alias: each.netns
+        for each in known
+        if isinstance(each, Link) and each.alias and each.netns in unpinned
+    }
+    if ends or born:
+        _pin(session, ends, born)
 
 
 def _is_lost(session: LinuxSession, fact: Link | Veth) -> bool:
@@ -58,18 +63,27 @@ def _rename(session: LinuxSession, lost: Iterable[Link | Veth]) -> None:
             )
 
 
-def _pin(session: LinuxSession, ends: Iterable[Veth]) -> None:
-    """Pin namespaces again that live on with a process, and with our interface."""
+def _pin(session: LinuxSession, ends: Iterable[Veth], born: dict[str, str]) -> None:
+    """Pin namespaces again that live on with a process, and with our interface.
+
+    Args:
+        ends: pairs that lead there.
+        born: the marks of links that were born there, with where that was.
+    """
     wanted = {}
     for end in ends:
         found = state(session, HOST, end.name)
         if found is not None and found.alias == end.alias and found.nsid >= 0:
             wanted[found.nsid] = end.peer_ns
     connection = session.socket(HOST)
-    for descriptor in _namespaces() if wanted else ():
+    for descriptor in _namespaces() if wanted or born else ():
         answer = connection.get(rtnl.get_nsid(descriptor))
-        path = wanted.pop(-1 if answer is None else rtnl.nsid(answer), None)
-        if path is not None:
+        number = -1 if answer is None else rtnl.nsid(answer)
+        path = wanted.pop(number, None)
+        if path is None and born and number >= 0:
+            links = map(rtnl.link_state, connection.dump(rtnl.get_links(number)))
+            path = next((born[link.alias] for link in links if link.alias in born), None)
+        if path is not None and not netns.is_namespace(path):
             netns.pin(descriptor, path)
 
 

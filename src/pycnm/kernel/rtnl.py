@@ -28,7 +28,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
-RTM_GETNSID = 90
+RTM_NEWNSID, RTM_GETNSID = 88, 90
 
 IFF_UP = 1
 ORIGIN = 0x63
@@ -39,7 +39,7 @@ _METRIC6 = 256  # and what IPv6 ones have
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
 _IFLA_OPERSTATE, _OPERATIONAL = 16, b"\6"
-_IFLA_LINK_NETNSID = 37
+_IFLA_LINK_NETNSID, _IFLA_TARGET_NETNSID = 37, 46
 _NETNSA_NSID, _NETNSA_FD = 1, 3
 _NOWHERE = 0xFFFFFFFF
 IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD = 10, 18, 20, 27, 28
@@ -279,9 +279,10 @@ def get_link_at(index: int) -> bytes:
     return message(RTM_GETLINK, 0, _link(index))
 
 
-def get_links() -> bytes:
-    """Ask for all links."""
-    return message(RTM_GETLINK, NLM_F_DUMP, _link())
+def get_links(nsid: int = -1) -> bytes:
+    """Ask for all links; of another namespace by the number that this one knows it by."""
+    where = u32(_IFLA_TARGET_NETNSID, nsid) if nsid >= 0 else b""
+    return message(RTM_GETLINK, NLM_F_DUMP, _link() + where)
 
 
 def link_up(received: Message) -> tuple[int, bool]:
@@ -314,6 +315,12 @@ def link_state(received: Message) -> LinkState:
         nsid=_nsid(found.get(_IFLA_LINK_NETNSID)),
         settings=attributes(info.get(_INFO_DATA, b"")),
     )
+
+
+def new_nsid(namespace: int) -> bytes:
+    """Have this namespace know that of a descriptor by a number, so as to hear of it; or EEXIST."""
+    body = bytes(4) + u32(_NETNSA_NSID, _NOWHERE) + u32(_NETNSA_FD, namespace)
+    return message(RTM_NEWNSID, 0, body)
 
 
 def get_nsid(namespace: int) -> bytes:

@@ -19,6 +19,7 @@ class Suspicion:
         pins: what namespaces are pinned to, and the directories of sandboxes.
         host: what networks share on their host.
         others: links of others came or went: what they were in the way of may be had now.
+        links: the names of those, which something of ours may sit on.
     """
 
     everything: bool = False
@@ -28,6 +29,7 @@ class Suspicion:
     pins: bool = False
     host: bool = False
     others: bool = False
+    links: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, marks: Iterable[str]) -> Suspicion:
@@ -44,6 +46,7 @@ class Suspicion:
             self.pins or other.pins,
             self.host or other.host,
             self.others or other.others,
+            self.links | other.links,
         )
 
     def __bool__(self) -> bool:
