@@ -36,6 +36,18 @@ def test_the_frames_carry_the_mac_that_was_asked_for(lan, router):
         assert seen.find(rf"02:00:00:00:00:77 > \S+, .* 192\.168\.0\.9 > {ROUTER}: ICMP echo")
 
 
+def test_an_endpoint_gets_another_address_and_mac(lan, router):
+    net = lan.create_network("lan", "macvlan", parent="eth0", **LAN)
+    ((c1, end),) = on(lan, net, "c1")
+    end.configure(ip="192.168.0.77")
+    assert c1.addresses("eth0") == ["192.168.0.77/24"]
+    assert c1.link("eth0")["address"] == mac(end) == "02:42:c0:a8:00:4d"
+    end.configure(mac="02:00:00:00:00:77")
+    assert c1.link("eth0")["address"] == "02:00:00:00:00:77"
+    assert c1.ping(FAR)
+    assert lan.check() == []
+
+
 def test_the_neighbours_are_told_of_a_new_sandbox(lan, router):
     net = lan.create_network("lan", "macvlan", parent="eth0", **LAN)
     with router.capture("eth0", "arp") as seen:

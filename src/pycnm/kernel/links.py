@@ -63,20 +63,8 @@ def _ours(found: rtnl.LinkState, alias: str, group: int) -> bool:
 
 class _Links:
     def add(self, session: LinuxSession, fact: plan.Link) -> None:
-        master = index(session, fact, fact.ns, fact.master) if fact.master else 0
-        parent = index(session, fact, fact.ns, fact.parent) if fact.parent else 0
-        request = rtnl.new_link(
-            fact.name,
-            fact.kind,
-            fact.options,
-            mac=fact.mac,
-            mtu=fact.mtu,
-            group=fact.group,
-            master=master,
-            parent=parent,
-            netns=session.namespace(fact.netns) if fact.netns else -1,
-        )
         where = fact.netns or fact.ns
+        request = _request(session, fact, fact.name)
         settle = _settle(session, fact, where, request)
         session.queue(fact.ns, ROUTE, Queued(fact, request, settle=settle))
         if fact.netns and fact.parent:
@@ -90,7 +78,10 @@ class _Links:
             session.queue(where, ROUTE, Queued(fact, mark))
 
     def remove(self, session: LinuxSession, fact: plan.Link) -> None:
-        _doom(session, fact, fact.netns or fact.ns, fact.name, "")
+        where = fact.netns or fact.ns
+        _doom(session, fact, where, fact.name, "")
+        if fact.netns:
+            _doom(session, fact, where, _first_name(fact), "")
 
     def differs(self, session: LinuxSession, fact: plan.Link) -> str | None:
         where = fact.netns or fact.ns
@@ -187,24 +178,66 @@ def _differs(
     return None
 
 
+def _request(session: LinuxSession, fact: plan.Link, name: str) -> bytes:
+    """What makes a link, under a name."""
+    return rtnl.new_link(
+        name,
+        fact.kind,
+        fact.options,
+        mac=fact.mac,
+        mtu=fact.mtu,
+        group=fact.group,
+        master=index(session, fact, fact.ns, fact.master) if fact.master else 0,
+        parent=index(session, fact, fact.ns, fact.parent) if fact.parent else 0,
+        netns=session.namespace(fact.netns) if fact.netns else -1,
+    )
+
+
 def _settle(session: LinuxSession, fact: plan.Link, ns: str, request: bytes) -> Callable[[], None]:
     """What to do when the name is taken: repair what is ours, refuse what isn't."""
 
     def settle() -> None:
         found = _look(session, ns, fact.name)
+        if found is None and fact.netns:
+            _bear(session, fact)
+            return
         if found is None or not _ours(found, fact.alias, fact.group):
             raise _taken(fact, plan.at(ns, fact.name))
         parent = _look(session, fact.ns, fact.parent) if fact.parent else None
         if found.kind == fact.kind and _sits(fact, found, parent):
             _repair(session, fact, ns, fact.name)
             return
-        session.socket(ns).request([rtnl.delete_link(found.ifindex)])
-        answer = session.socket(fact.ns).request([request])[0]
-        if answer.code:
-            raise refusal(fact, answer.code, answer.text)
+        _try_all(session, fact, ns, [rtnl.delete_link(found.ifindex)])
+        _try_all(session, fact, fact.ns, [request])
         session.made.append(fact)
 
     return settle
+
+
+def _bear(session: LinuxSession, fact: plan.Link) -> None:
+    """Make a link in a namespace where its name is free, though it isn't in this one.
+
+    Older kernels (before 6.13) look for the name here all the same.  So it is
+    born under another one.
+    """
+    name = _first_name(fact)
+    _try_all(session, fact, fact.ns, [_request(session, fact, name)])
+    session.made.append(fact)
+    born = _look(session, fact.netns, name)
+    if born is not None:
+        _try_all(session, fact, fact.netns, [rtnl.rename_link(born.ifindex, fact.name)])
+
+
+def _first_name(fact: plan.Link) -> str:
+    """Under what name a link is born where its own can't be used yet."""
+    return f"cnm{fact.alias[-12:]}"
+
+
+def _try_all(session: LinuxSession, fact: Operation, ns: str, requests: list[bytes]) -> None:
+    """Send requests, in the middle of sending; raise if one is refused."""
+    for answer in session.socket(ns).request(requests):
+        if answer.code:
+            raise refusal(fact, answer.code, answer.text)
 
 
 def _settle_pair(session: LinuxSession, fact: plan.Veth, request: bytes) -> Callable[[], None]:
@@ -229,18 +262,14 @@ def _settle_pair(session: LinuxSession, fact: plan.Veth, request: bytes) -> Call
             mtu = fact.mtu if fact.mtu != peer.mtu else 0
             mac = fact.peer_mac if rtnl.hardware(fact.peer_mac) != peer.mac else ""
             if mtu or mac:
-                inside = session.socket(fact.peer_ns)
-                answer = inside.request([rtnl.set_link(fact.peer, mac=mac, mtu=mtu)])[0]
-                if answer.code:
-                    raise refusal(fact, answer.code, answer.text)
+                change = rtnl.set_link(fact.peer, mac=mac, mtu=mtu)
+                _try_all(session, fact, fact.peer_ns, [change])
             return
         connection = session.socket(fact.ns)
         if found is not None:
             # If the kernel was faster, it is gone: what counts is the next answer.
             connection.request([rtnl.delete_link(found.ifindex)])
-        answer = connection.request([request])[0]
-        if answer.code:
-            raise refusal(fact, answer.code, answer.text)
+        _try_all(session, fact, fact.ns, [request])
         session.made.append(fact)
 
     return settle
@@ -282,9 +311,7 @@ def _repair(session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: s
             for key, value in reversed(options)
             if rtnl.other_setting(found, key, value) is not None
         ]
-    for answer in session.socket(ns).request(changes):
-        if answer.code:
-            raise refusal(fact, answer.code, answer.text)
+    _try_all(session, fact, ns, changes)
 
 
 def _doom(
@@ -304,45 +331,6 @@ def _doom(
     change = rtnl.set_link(name, up=False, group=DOOMED_GROUP)
     session.queue(ns, ROUTE, Queued(fact, change, GONE))
     session.doomed.append(Doomed(ns, peer_ns))
-
-
-class _Ups:
-    def add(self, session: LinuxSession, fact: plan.Up) -> None:
-        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_link(fact.link, up=True)))
-
-    def remove(self, session: LinuxSession, fact: plan.Up) -> None:
-        with contextlib.suppress(LookupError):
-            session.namespace(fact.ns)
-            session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_link(fact.link, up=False), GONE))
-
-    def differs(self, session: LinuxSession, fact: plan.Up) -> str | None:
-        try:
-            found = state(session, fact.ns, fact.link)
-        except LookupError:
-            found = None
-        if found is None:
-            return f"the interface {plan.at(fact.ns, fact.link)} is gone"
-        return None if found.up else f"{plan.at(fact.ns, fact.link)} is down"
-
-
-class _PortFlags:
-    def add(self, session: LinuxSession, fact: plan.PortFlag) -> None:
-        session.queue(fact.ns, ROUTE, Queued(fact, rtnl.set_flag(fact.port, fact.flag, on=True)))
-
-    def remove(self, session: LinuxSession, fact: plan.PortFlag) -> None:
-        message = rtnl.set_flag(fact.port, fact.flag, on=False)
-        with contextlib.suppress(LookupError):
-            session.namespace(fact.ns)
-            session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
-
-    def differs(self, session: LinuxSession, fact: plan.PortFlag) -> str | None:
-        try:
-            found = state(session, fact.ns, fact.port)
-        except LookupError:
-            found = None
-        if found is None:
-            return f"the interface {plan.at(fact.ns, fact.port)} is gone"
-        return None if fact.flag in found.flags else f"{fact.port} {fact.lacking}"
 
 
 def rise(session: LinuxSession) -> None:
@@ -387,12 +375,4 @@ def delete_doomed(session: LinuxSession, ns: str) -> None:
             raise KernelError(f"ip link delete group {DOOMED_GROUP}", answer.code, answer.text)
 
 
-REALISATIONS.update(
-    {
-        plan.Link: _Links(),
-        plan.Veth: _Veths(),
-        plan.Up: _Ups(),
-        plan.Hairpin: _PortFlags(),
-        plan.Isolated: _PortFlags(),
-    }
-)
+REALISATIONS.update({plan.Link: _Links(), plan.Veth: _Veths()})

@@ -15,6 +15,7 @@ from pycnm.kernel import (
     addressing,
     facts,
     firewalls,
+    flags,  # noqa: F401 - brings its operations
     links,
     namespaces,  # noqa: F401 - brings its operations
     netns,

@@ -257,6 +257,7 @@ def _settle(
     found.alias = fact.alias or found.alias
     found.group = fact.group or found.group
     found.mtu = fact.mtu or found.mtu
+    found.mac = (fact.mac if isinstance(fact, plan.Link) else "") or found.mac
     found.master = master or found.master
 
 
