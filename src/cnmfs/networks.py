@@ -11,9 +11,9 @@ from cnmfs.applying import configuration, settings
 from cnmfs.attributes import Attribute, table, told
 from cnmfs.tree import Directory, File, Link, Node, refuse
 from pycnm import Network, NotFoundError
+from pycnm.drivers.registry import driver_class
 
 _MTU = "com.docker.network.driver.mtu"
-_DEFAULT_MTU = "1500"
 
 
 def _set(name: str, read: Callable[[str], Any]) -> Callable[[Network, str], None]:
@@ -45,7 +45,10 @@ def _aux(network: Network) -> str:
 
 
 def _mtu(network: Network) -> str:
-    return values.line(network.options.get(_MTU, _DEFAULT_MTU))
+    """What it was given, or its driver has where nothing is; empty where it has no such option."""
+    options = driver_class(network.driver).option_table
+    default = next((option.default for option in options if option.key == _MTU), None)
+    return values.line(network.options.get(_MTU, default))
 
 
 def _store_spec(network: Network, text: str) -> None:
@@ -89,7 +92,8 @@ ATTRIBUTES = table(
         ),
         Attribute(
             "parent",
-            "The interface of the host that the network sits on, where its driver has one.",
+            "The interface of the host that a macvlan or ipvlan network sits on, eth0, or eth0.10 "
+            "for a VLAN of it; empty: none, and the network is internal. Changes without endpoints.",
             lambda network: values.line(network.spec.parent),
             store=_set("parent", lambda text: values.one(text) or None),
         ),
@@ -113,7 +117,8 @@ ATTRIBUTES = table(
         ),
         Attribute(
             "mtu",
-            "The MTU in bytes of the bridge and of every interface on it. Changes live.",
+            "The MTU in bytes of the bridge and of every interface on it; 0: the kernel's, or that "
+            "of the parent. Changes live.",
             _mtu,
             store=_set("options", lambda text: {_MTU: values.one(text)}),
         ),
@@ -145,7 +150,7 @@ ATTRIBUTES = table(
             live=True,
         ),
         Attribute(
-            "interface", "The bridge on the host.", lambda network: values.line(network.interface)
+            "interface", "The bridge on the host, or the interface that the network sits on.", lambda network: values.line(network.interface)
         ),
         Attribute(
             "spec",

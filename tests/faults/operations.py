@@ -224,6 +224,38 @@ def damage(cnm):
                    check=True)  # fmt: skip
 
 
+WIRE = pycnm.Macvlan(parent="eth0", host_access=True)
+
+
+def wire(cnm):
+    """A network on the host's own interface, which the host has access to."""
+    return cnm.create_network("v", WIRE, subnet=SUBNETS, gateway="10.9.0.254")
+
+
+def wired(cnm):
+    """c on it, and on a network of its own kind without a parent."""
+    c_alone(cnm)
+    cnm.network("v").connect("c")
+    cnm.create_network("w", "macvlan").connect("c")
+
+
+def c_alone(cnm):
+    wire(cnm)
+    cnm.create_sandbox("c")
+
+
+def unwired(cnm):
+    """Take away what there is of it on the host, and in c."""
+    shim = f"mh-{cnm.network('v').id[:12]}"
+    subprocess.run(["ip", "-n", HOST, "link", "del", shim], check=True)
+    subprocess.run(["ip", "-n", HOST, "link", "del", cnm.network("w").interface], check=True)
+    subprocess.run(["ip", "-n", "c", "link", "del", "eth0"], check=True)
+
+
+def on_wire(cnm):
+    return any(each.network.name == "v" for each in cnm.sandbox("c").endpoints)
+
+
 TABLE = {
     "first start": Operation(
         do=lambda cnm: cnm.networks(),
@@ -394,6 +426,54 @@ TABLE = {
         happened=lambda cnm: cnm.check() == [],
         setup=damage,
         base=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
+        drifts=True,
+    ),
+    "create macvlan network": Operation(
+        do=wire,
+        happened=lambda cnm: has(cnm, "networks", "v"),
+        undo=lambda cnm: cnm.network("v").delete(),
+    ),
+    "create macvlan network, without a parent": Operation(
+        do=lambda cnm: cnm.create_network("w", "macvlan"),
+        happened=lambda cnm: has(cnm, "networks", "w"),
+        undo=lambda cnm: cnm.network("w").delete(),
+        base=wire,
+    ),
+    "configure network: parent": Operation(
+        do=lambda cnm: cnm.network("v").configure(parent=None),
+        happened=lambda cnm: cnm.network("v").internal,
+        undo=lambda cnm: cnm.network("v").configure(parent="eth0"),
+        base=wire,
+    ),
+    "delete macvlan network by force": Operation(
+        do=lambda cnm: cnm.network("v").delete(force=True),
+        happened=lambda cnm: not has(cnm, "networks", "v"),
+        undo=lambda cnm: cnm.sandbox("c").delete(),
+        setup=lambda cnm: [c_alone(cnm), cnm.network("v").connect("c")],
+    ),
+    "connect to a macvlan network": Operation(
+        do=lambda cnm: cnm.network("v").connect("c"),
+        happened=on_wire,
+        undo=lambda cnm: cnm.network("v").disconnect("c"),
+        base=c_alone,
+    ),
+    "disconnect from a macvlan network": Operation(
+        do=lambda cnm: cnm.network("v").disconnect("c"),
+        happened=lambda cnm: not on_wire(cnm),
+        setup=lambda cnm: cnm.network("v").connect("c"),
+        base=c_alone,
+    ),
+    "delete sandbox of macvlan networks": Operation(
+        do=lambda cnm: cnm.sandbox("c").delete(),
+        happened=lambda cnm: not has(cnm, "sandboxes", "c"),
+        setup=lambda cnm: [cnm.create_sandbox("c"), cnm.network("v").connect("c")],
+        base=wire,
+    ),
+    "reconcile macvlan networks": Operation(
+        do=lambda cnm: cnm.reconcile(),
+        happened=lambda cnm: cnm.check() == [],
+        setup=unwired,
+        base=wired,
         drifts=True,
     ),
     "prune": Operation(

@@ -254,7 +254,8 @@ def test_a_vlan_is_made(there):
 @pytest.mark.parametrize(("kinds", "kind"), [(("dummy", "ifb"), "dummy"), (("ifb",), "ifb")])
 def test_what_stands_for_a_parent(kinds, kind):
     plan = plan_parent("dm-e66c99edcd07", kinds=kinds)
-    assert f"name dm-e66c99edcd07 group 804179986 type {kind}" in plan[0]
+    about = "address 02:42:e6:6c:99:ed group 804179986"
+    assert f"name dm-e66c99edcd07 {about} type {kind}" in plan[0]
     assert plan[-1] == "ip link set dm-e66c99edcd07 up"
 
 

@@ -70,6 +70,7 @@ def test_moved_with_the_configuration(cnm, kernel):
     assert links(kernel) == ["eth0.10", shim]
     net.configure(parent="eth0.20")
     assert links(kernel) == ["eth0.20", shim]
+    assert cnm.check() == []
     net.configure(options={"parent": "eth0.30", "host_access": None})
     assert links(kernel) == ["eth0.30"]
     net.configure(parent=None)

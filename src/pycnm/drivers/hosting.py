@@ -104,7 +104,9 @@ def plan_parent(
         kind = next((kind for kind in _STAND_INS if has_kind(kind)), "")
         if not kind:
             raise lacking(_STAND_INS[0], "a network without a parent")
-        link = Link(HOST, name, kind, group=group, alias=mark)
+        digits = name[-12:-4]
+        mac = "02:42:" + ":".join(digits[place : place + 2] for place in range(0, 8, 2))
+        link = Link(HOST, name, kind, mac=mac, group=group, alias=mark)
         return Plan((link, _silent(name), Up(HOST, name)))
     base, number = vlan(name)
     below = interface(base)

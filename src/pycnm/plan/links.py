@@ -111,8 +111,8 @@ class Link(Operation):
         return lacking(self.kind, f"`{self}`")
 
     def subject(self) -> Hashable:
-        """The link."""
-        return (*_link(self.netns or self.ns, self.name), self.kind)
+        """The link; on another parent it is another one."""
+        return (*_link(self.netns or self.ns, self.name), self.kind, self.parent)
 
     def keeps(self) -> tuple[Hashable, ...]:
         """What is set on it."""

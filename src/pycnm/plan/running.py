@@ -120,7 +120,8 @@ def difference(
     """What of a change has to be undone, and what to be done.
 
     Neither what is on both sides, nor undone what the other side amends: a link
-    that gets another MTU stays.
+    that gets another MTU stays.  What the kernel takes along with something that
+    is undone is done again, though it is on both sides.
     """
     if not undo or not do:
         return undo, do
@@ -128,7 +129,10 @@ def difference(
     amended = {operation.subject() for operation in do} - {None}
     gone = [each for each in undo if each not in same and each.subject() not in amended]
     return gone, [
-        each for each in do if each not in same or any(each.is_lost_with(other) for other in gone)
+        each
+        for each in do
+        if each not in same
+        or any(each.is_lost_with(other) or each.goes_with(other) for other in gone)
     ]
 
 
