@@ -92,8 +92,8 @@ ATTRIBUTES = table(
         ),
         Attribute(
             "parent",
-            "The interface of the host that a macvlan or ipvlan network sits on, eth0, or eth0.10 "
-            "for a VLAN of it; empty: none, and the network is internal. Changes without endpoints.",
+            "The interface of the host that a macvlan or ipvlan network sits on, eth0, or a VLAN "
+            "of it, eth0.10; empty: none, and it is internal. Changes without endpoints.",
             lambda network: values.line(network.spec.parent),
             store=_set("parent", lambda text: values.one(text) or None),
         ),
@@ -150,7 +150,9 @@ ATTRIBUTES = table(
             live=True,
         ),
         Attribute(
-            "interface", "The bridge on the host, or the interface that the network sits on.", lambda network: values.line(network.interface)
+            "interface",
+            "The bridge on the host, or the interface that the network sits on.",
+            lambda network: values.line(network.interface),
         ),
         Attribute(
             "spec",

@@ -22,7 +22,7 @@ GONE = (
 @pytest.fixture
 def lan(host, router, tmp_path):
     """A controller of the host, whose interface isn't what it was in the end."""
-    with pycnm.Controller(tmp_path / "state", host=host.name) as cnm:
+    with pycnm.Controller(tmp_path / "state", host=host.name, dns=False) as cnm:
         yield cnm
     clear(tmp_path / "state", host)
     assert host.interfaces() == ["eth0", "lo"]
@@ -173,14 +173,14 @@ def plug_in(host, router):
 
 def test_after_a_reboot(reboot, router, tmp_path):
     plug_in(reboot, router)
-    with pycnm.Controller(tmp_path / "state", host="h1") as cnm:
+    with pycnm.Controller(tmp_path / "state", host="h1", dns=False) as cnm:
         cnm.sandbox("c1").start()
         assert cnm.check() == []
         assert until(lambda: works(reboot, inside(cnm.sandbox("c1"))))
 
 
 def test_after_a_reboot_that_it_came_after(reboot, router, tmp_path):
-    with pycnm.Controller(tmp_path / "state", host="h1") as cnm:
+    with pycnm.Controller(tmp_path / "state", host="h1", dns=False) as cnm:
         assert GONE in cnm.check()
         with pytest.raises(pycnm.KernelError, match="there is no interface eth0"):
             cnm.sandbox("c1").start()
