@@ -142,6 +142,13 @@ ENDPOINT = table(
             store=lambda end, text: end.configure(gateway_priority=values.number(text)),
         ),
         Attribute(
+            "rate",
+            "How it is slowed down: `10mbit` both ways, `10mbit delay 20ms loss 1%`; nothing if "
+            "it isn't, and write that to reset it. Changes live.",
+            lambda end: values.line(end.rate),
+            store=lambda end, text: end.configure(rate=values.one(text)),
+        ),
+        Attribute(
             "publish",
             "Published ports, `[HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL]` a line. > replaces all, "
             ">> adds, `-8080:80` takes one away. Changes live.",

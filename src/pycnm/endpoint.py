@@ -135,6 +135,11 @@ class Endpoint:
         return list(self._row().spec.aliases)
 
     @property
+    def rate(self) -> str:
+        """How it is slowed down, as of `Network.connect`; empty if it isn't."""
+        return self._row().spec.rate
+
+    @property
     def ports(self) -> list[PortBinding]:
         """The ports of the host that lead to it."""
         with self._engine.reading() as reader:
@@ -167,14 +172,15 @@ class Endpoint:
         they were made from.
 
         Args:
-            changes: any of `ip`, `ip6`, `mac`, `aliases` and `gateway_priority`, as of
-                `Network.connect`.  A MAC address that followed from the IPv4
-                address does so again.
+            changes: any of `ip`, `ip6`, `mac`, `aliases`, `gateway_priority` and `rate`,
+                as of `Network.connect`; no rate makes it as fast as it was.  A
+                MAC address that followed from the IPv4 address does so again.
 
         Raises:
             InvalidArgumentError: a setting is unknown, or a value malformed.
             AddressInUseError: an address is taken.
             InUseError: it has published ports, and they lead to the address it has.
+            NotSupportedError: it can't be slowed down like that.
             KernelError: the kernel refused; everything is as it was.
         """
         reattaching.configure(self._engine, self._id, changes)

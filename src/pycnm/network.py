@@ -149,7 +149,7 @@ class Network:
         Args:
             name: unique on the network.
             wishes: `ip`, `ip6`, `mac`, `aliases`, `publish`, `gateway_priority`,
-                `link_local_ips`, `sysctls`, `options` as for `connect`.
+                `link_local_ips`, `sysctls`, `rate`, `options` as for `connect`.
 
         Raises:
             The same as `connect`.
@@ -172,6 +172,7 @@ class Network:
         gateway_priority: int = 0,
         link_local_ips: Iterable[object] = (),
         sysctls: Mapping[str, str] | None = None,
+        rate: str | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Endpoint:
         """An endpoint of this network in a sandbox: an interface that works.
@@ -187,6 +188,9 @@ class Network:
             gateway_priority: the highest gives the sandbox its default route.
             link_local_ips: more addresses, of the link's own range.
             sysctls: of the interface: `net.ipv4.conf.IFNAME.log_martians`.
+            rate: how it is slowed down, as tc(8) says it: "10mbit" is both what it
+                receives and what it sends at most, "10mbit delay 20ms loss 1%" delays
+                and loses what it receives as well; by default not at all.
             options: Docker's endpoint options.
 
         Raises:
@@ -196,7 +200,8 @@ class Network:
             AddressInUseError: the address is another endpoint's.
             PortInUseError: a port of the host is taken; by whom is said.
             PoolExhaustedError: no address, or no port of a range, is free.
-            NotSupportedError: such a sandbox can't be on such a network.
+            NotSupportedError: such a sandbox can't be on such a network, or its
+                endpoints can't be slowed down like that.
             KernelError: the kernel refused; nothing was left behind.
         """
         request = endpoint_request(
@@ -210,6 +215,7 @@ class Network:
             gateway_priority=gateway_priority,
             link_local_ips=link_local_ips,
             sysctls=sysctls,
+            rate=rate,
             options=options,
             created=networks.now(),
         )

@@ -26,6 +26,7 @@ from pycnm.plan.names import Divert, NetnsFiles, TextFile
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton
+from pycnm.plan.shaping import Policer, Shaper
 
 BOX = "/run/netns/box"
 MAC = "02:42:0a:14:1e:02"
@@ -169,6 +170,16 @@ CASES = {
         (),
         Guard("veth0", MAC, ("10.20.30.2",), ("fd00::2",)),
         "the guard of veth0 is gone or was changed",
+    ),
+    "shaper": (
+        (BRIDGE,),
+        Shaper("br0", 10**7),
+        "what is sent to br0 isn't slowed down as it should be",
+    ),
+    "policer": (
+        (BRIDGE,),
+        Policer("br0", 10**7, "cnm:end"),
+        "the rate limit of br0 is gone or was changed",
     ),
     "divert": (
         (Namespace(BOX), Up(BOX, "lo")),
@@ -493,6 +504,8 @@ def test_the_differences_of_what_is_in_a_namespace_that_is_gone(world):
         Sysctl("/run/netns/gone", "net.ipv4.ip_forward", "1", before="0"),
         Entry("bridges", ("br0",)),
         Guard("veth0", MAC),
+        Shaper("eth9", 10**6),
+        Policer("eth9", 10**6),
         SKELETON,
         HeldPort("tcp", "0.0.0.0", 8080),
     ],

@@ -34,6 +34,7 @@ from pycnm.plan.names import Divert, NetnsFiles, TextFile
 from pycnm.plan.operation import HOST
 from pycnm.plan.ports import HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton
+from pycnm.plan.shaping import Policer, Shaper
 from pycnm.store.database import Database
 from pycnm.testing import FakeKernel
 
@@ -271,6 +272,8 @@ UNDOING = {
     TextFile: lambda op: f"rm {op.path}",
     NetnsFiles: lambda op: f"rm {op.path}; rmdir /etc/netns",
     Guard: lambda op: f"nft 'delete {op.table.reference}'",
+    Policer: lambda op: f"nft 'delete {op.table.reference}'",
+    Shaper: lambda op: f"tc qdisc del dev {op.link} root",
 }
 
 

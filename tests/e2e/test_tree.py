@@ -325,6 +325,7 @@ def test_an_endpoint_changes_live(pair, refused):
         "mac": "02:42:00:00:00:09\n",
         "aliases": "web\nwww\n",
         "gateway_priority": "7\n",
+        "rate": "10mbit\n",
     }.items():
         pair.write(f"{end}/{name}", text)
         assert pair.read(f"{end}/{name}") == text
@@ -332,6 +333,11 @@ def test_an_endpoint_changes_live(pair, refused):
         pair.write(f"{end}/ip", "10.20.30.3")
     with refused(errno.EADDRNOTAVAIL):
         pair.write(f"{end}/ip", "10.9.9.9")
+    with refused(errno.EINVAL):
+        pair.write(f"{end}/rate", "fast")
+    assert pair.read(f"{end}/rate") == "10mbit\n"
+    pair.write(f"{end}/rate", "\n")
+    assert pair.read(f"{end}/rate").strip() == ""
     with refused(errno.EINVAL):
         pair.write(f"{end}/gateway_priority", "high")
     assert pair.read(f"{end}/ip") == "10.20.30.77\n"

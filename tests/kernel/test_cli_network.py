@@ -177,7 +177,8 @@ def test_c1_on_bridge_cannot_reach_them(shell):
 def test_connected_and_disconnected_while_it_runs(shell, host):
     shell("network", "create", "--subnet", "10.40.0.0/24", "blue")
     with shell.running("run", "--name", "c2", "--net", "my_bridge", "sh", "-c", "echo up; cat"):
-        shell("network", "connect", "--gw-priority", "10", "blue", "c2")
+        shell("network", "connect", "--gw-priority", "10", "--rate", "8mbit", "blue", "c2")
+        assert shell.inspect("sandbox", "c2")["Networks"]["blue"]["Rate"] == "8mbit"
         box = inside("c2")
         assert box.interfaces() == ["eth0", "eth1", "lo"]
         assert box.addresses("eth1") == ["10.40.0.2/24"]

@@ -298,6 +298,8 @@ def test_ports(cnm: pycnm.Controller, kernel: FakeKernel, spec: Any) -> None:
         ({"interface": "lo"}, AlreadyExistsError),
         ({"interface": 7}, InvalidArgumentError),
         ({"gateway_priority": "high"}, InvalidArgumentError),
+        ({"rate": "fast"}, InvalidArgumentError),
+        ({"rate": 10**7}, InvalidArgumentError),
         ({"gateway_priority": 2**40}, InvalidArgumentError),
         ({"gateway_priority": True}, InvalidArgumentError),
         ({"aliases": "web"}, InvalidArgumentError),

@@ -88,6 +88,7 @@ CONNECT = {
     "publish": st.one_of(PORTS, st.lists(PORTS, max_size=3)),
     "interface": hostile.values("eth0", "wan", "eth%d", "lo"),
     "gateway_priority": hostile.values("1"),
+    "rate": hostile.values("10mbit"),
     "link_local_ips": st.one_of(
         ADDRESSES, st.lists(hostile.texts("169.254.7.7", "fe80::7"), max_size=2)
     ),
@@ -216,7 +217,9 @@ def test_an_endpoint_for_later(shared, name, wishes):
 
 @hostile.many(33)
 @given(
-    changes=some({k: CONNECT[k] for k in ("ip", "ip6", "mac", "aliases", "gateway_priority")}),
+    changes=some(
+        {k: CONNECT[k] for k in ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate")}
+    ),
     joined=st.booleans(),
 )
 def test_an_endpoint_s_configuration(shared, changes, joined):

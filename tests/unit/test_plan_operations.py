@@ -27,6 +27,7 @@ from pycnm.plan.names import Divert, NetnsFiles, Resolver, TextFile
 from pycnm.plan.operation import HOST, Operation, Plan
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton, quoted
+from pycnm.plan.shaping import Policer, Shaper
 
 BOX = "/run/netns/c3"
 FAR = "/somewhere/else/c3"
@@ -42,6 +43,20 @@ COMMANDS = {
     "# Written by pycnm (27e768a738b3801c); once edited, the file stays as it is left.\n"
     "EOF": TextFile("/my state/hosts", "10.20.30.3\tc3\n"),
     "mkdir -p /etc/netns; ln -s '/my state/c3' /etc/netns/c3": NetnsFiles("c3", "/my state/c3"),
+    "tc qdisc replace dev veth0 root handle c1: tbf rate 10mbit burst 78036b limit 140536b": (
+        Shaper("veth0", 10**7)
+    ),
+    "tc qdisc replace dev veth0 root handle c2: netem limit 1000 delay 20ms loss 1% rate 10mbit": (
+        Shaper("veth0", 10**7, 20_000, 10_000)
+    ),
+    "tc qdisc replace dev veth0 root handle c2: netem limit 1000 delay 1500us": (
+        Shaper("veth0", delay=1500)
+    ),
+    "nft 'add table netdev cnm_veth0_rate { comment \"cnm:x\"; }'\n"
+    'nft \'add chain netdev cnm_veth0_rate veth0 { type filter hook ingress device "veth0" '
+    "priority -499; policy accept; }'\n"
+    "nft 'add rule netdev cnm_veth0_rate veth0 limit rate over 1250000 bytes/second "
+    "burst 65536 bytes counter drop'": Policer("veth0", 10**7, "cnm:x"),
     "ip netns add c3": Namespace(BOX),
     f"touch {FAR}; unshare --net={FAR} true": Namespace(FAR),
     "mkdir -p -m 755 /state/c3": Directory("/state/c3"),

@@ -50,6 +50,7 @@ _ADDRESSES = (
     Flag("ip6", "IPv6 address (default: the lowest free one)"),
     Flag("link-local-ip", "Add a link-local address", Kind.COMMAS),
     Flag("mac", "MAC address (default: made from the IPv4 address)", also=("mac-address",)),
+    Flag("rate", 'Slow it down both ways: 10mbit, "10mbit delay 20ms loss 1%"'),
 )
 _SANDBOX_FLAGS = (
     Flag("hostname", "What it calls itself (default: its name)", short="h"),

@@ -65,6 +65,7 @@ def connect(arguments: Arguments) -> int:
             interface=arguments.text("interface"),
             gateway_priority=arguments.number("gw-priority"),
             link_local_ips=arguments.texts("link-local-ip"),
+            rate=arguments.text("rate"),
             options=arguments.pairs("driver-opt") or None,
         )
     return 0

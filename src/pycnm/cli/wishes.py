@@ -18,6 +18,7 @@ _KEYS = {
     "driver-opt": "options",
     "gw-priority": "gateway_priority",
     "interface": "interface",
+    "rate": "rate",
 }
 """Docker's words in `--network name=...,KEY=VALUE`, and what `Network.connect` calls them."""
 
@@ -49,6 +50,7 @@ def _of_flags(arguments: Arguments) -> dict[str, Any]:
         "mac": arguments.text("mac"),
         "aliases": arguments.texts("network-alias"),
         "link_local_ips": arguments.texts("link-local-ip"),
+        "rate": arguments.text("rate"),
         "publish": arguments.texts("publish"),
     }
     return {name: value for name, value in given.items() if value not in (None, [])}

@@ -64,6 +64,7 @@ class Driver:
         ipam: the IPAM its networks use unless another is named.
         single: only the predefined network uses it.
         publishes: whether ports of the host can lead to its endpoints.
+        shapes: whether its endpoints can be slowed down.
         owns_subnets: its subnets are its own, so they can't be the host's too.
         option_table: its options, under Docker's names.
         crowded: why a network takes no more endpoints than its `capacity`.
@@ -74,6 +75,7 @@ class Driver:
     ipam: ClassVar[str] = "default"
     single: ClassVar[bool] = False
     publishes: ClassVar[bool] = False
+    shapes: ClassVar[bool] = False
     owns_subnets: ClassVar[bool] = False
     option_table: ClassVar[OptionTable] = OptionTable(())
     crowded: ClassVar[str] = ""

@@ -11,6 +11,7 @@ from netaddr import IPAddress
 from pycnm.drivers import gateways
 from pycnm.drivers.base import INTERFACE_DIGITS, Driver, HostNeeds, Use
 from pycnm.drivers.bridgelink import mac, settings
+from pycnm.drivers.shaping import plan_rate
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
 from pycnm.plan.links import Address, Hairpin, Isolated, Link, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST, Features, Operation, Plan
@@ -113,6 +114,7 @@ class Bridge(Driver):
 
     name: ClassVar[str] = "bridge"
     publishes: ClassVar[bool] = True
+    shapes: ClassVar[bool] = True
     owns_subnets: ClassVar[bool] = True
     option_table: ClassVar[OptionTable] = _OPTIONS
 
@@ -319,6 +321,7 @@ class Bridge(Driver):
         return Plan(
             (
                 *port,
+                *plan_rate(outside, endpoint),
                 *inner,
                 *(Address(ns, inside, str(address)) for address in endpoint.addresses),
                 *(Address(ns, inside, address) for address in endpoint.link_local_ips),

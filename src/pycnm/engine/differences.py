@@ -9,8 +9,9 @@ from pycnm.engine.engine import Engine
 from pycnm.engine.records import Reader
 from pycnm.plan.operation import Operation
 from pycnm.plan.rules import Entry, Guard, Skeleton
+from pycnm.plan.shaping import Policer
 
-RULES = (Skeleton, Entry, Guard)
+RULES = (Skeleton, Entry, Guard, Policer)
 
 Recorded = tuple[str, Operation]
 """An operation that should be true, and whose it is."""

@@ -21,6 +21,7 @@ from pycnm.engine.restoring import put_back
 from pycnm.plan.links import Address, Directory, Namespace
 from pycnm.plan.operation import HOST
 from pycnm.plan.rules import Entry, Guard, Skeleton
+from pycnm.plan.shaping import Policer
 from pycnm.plan.suspicion import Suspicion
 
 _FORWARDING = 0b110  # the bits of HostNeeds for either family
@@ -134,7 +135,7 @@ def look(engine: Engine, suspicion: Suspicion) -> Differences:
         owners, guarded = _suspects(reader, suspicion), _guarded(reader, suspicion)
     found = differing(engine, owners) if owners else {}
     if guarded - owners:
-        found |= differing(engine, guarded - owners, (Guard,))
+        found |= differing(engine, guarded - owners, (Guard, Policer))
     for wanted, kinds in ((suspicion.rules, _IN_RULES), (suspicion.pins, _IN_FILES)):
         if wanted:
             for owner, words in differing(engine, kinds=kinds).items():

@@ -109,6 +109,7 @@ def endpoint(reader: Reader, row: EndpointRow) -> Document:
         Aliases=list(spec.aliases),
         DNSNames=_names(reader, row),
         GwPriority=spec.gateway_priority,
+        Rate=spec.rate,
         LinkLocalIPs=[text.partition("/")[0] for text in spec.link_local_ips],
         DriverOpts=dict(spec.options) or None,
         Ports=_ports(published.bindings(reader, row.number)),

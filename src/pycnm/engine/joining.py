@@ -28,6 +28,7 @@ from pycnm.spec import addresses, macs, names
 from pycnm.spec.names import new_id
 from pycnm.spec.objects import EndpointSpec, NetworkSpec
 from pycnm.spec.ports import PortSpec, port_specs
+from pycnm.spec.rates import Rate
 from pycnm.spec.wording import shown
 
 _IFNAME = "com.docker.network.endpoint.ifname"
@@ -52,6 +53,7 @@ class EndpointRequest:
     sysctls: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     created: str = ""
+    rate: str = ""
 
 
 def endpoint_request(
@@ -66,6 +68,7 @@ def endpoint_request(
     gateway_priority: object = 0,
     link_local_ips: object = (),
     sysctls: object = None,
+    rate: object = None,
     options: object = None,
     created: str = "",
 ) -> EndpointRequest:
@@ -102,6 +105,7 @@ def endpoint_request(
         link_local_ips=tuple(_link_local(item) for item in _list(link_local_ips, "link_local_ips")),
         sysctls=settings,
         created=created,
+        rate=str(Rate.parse(rate) or ""),
     )
 
 
@@ -247,8 +251,24 @@ def revived(
         gateway_priority=request.gateway_priority,
         link_local_ips=request.link_local_ips,
         sysctls=request.sysctls,
+        rate=shaped(driver, network, request.rate),
         kept=False,
     )
+
+
+def shaped(driver: Driver, network: NetworkSpec, rate: str) -> str:
+    """How an endpoint is slowed down.
+
+    Raises:
+        NotSupportedError: those of its network can't be.
+    """
+    if rate and not driver.shapes:
+        raise NotSupportedError(
+            f"networks of driver {driver.name} slow nothing down, and {network.name} is one: the "
+            "host has no end of its endpoints' links; connect the sandbox to a bridge network, or "
+            f"give no rate (here {rate})"
+        )
+    return rate
 
 
 def specify(
@@ -287,6 +307,7 @@ def specify(
         sysctls=request.sysctls,
         options=request.options,
         created=request.created,
+        rate=shaped(driver, row.spec, request.rate),
     )
 
 

@@ -1,4 +1,4 @@
-"""An endpoint that exists, given other addresses, names or a priority."""
+"""An endpoint that exists, given other addresses, names, a priority or a rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pycnm.engine import published, telling, wiring
 from pycnm.engine.attaching import attempt_on
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.engine import Engine
-from pycnm.engine.joining import endpoint_request, gateway, lease
+from pycnm.engine.joining import endpoint_request, gateway, lease, shaped
 from pycnm.engine.planning import plan_endpoint
 from pycnm.engine.records import EndpointRow, NetworkRow
 from pycnm.errors import AddressInUseError, InUseError, InvalidArgumentError
@@ -22,7 +22,7 @@ from pycnm.spec import macs
 from pycnm.spec.objects import EndpointSpec
 from pycnm.spec.wording import shown
 
-_CHANGES = ("ip", "ip6", "mac", "aliases", "gateway_priority")
+_CHANGES = ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate")
 
 
 def configure(engine: Engine, endpoint: str, changes: Mapping[str, Any]) -> None:
@@ -94,6 +94,7 @@ def _specify(
         gateway6=old.gateway6 if ip6 == old.ip6 else gateway(driver, row.spec, ip6),
         aliases=request.aliases if "aliases" in changes else old.aliases,
         gateway_priority=priority if "gateway_priority" in changes else old.gateway_priority,
+        rate=shaped(driver, row.spec, request.rate) if "rate" in changes else old.rate,
     )
 
 

@@ -20,6 +20,7 @@ from pycnm.kernel import (
     namespaces,  # noqa: F401 - brings its operations
     netns,
     parents,
+    queueing,  # noqa: F401 - brings its operations
     recalling,
 )
 from pycnm.kernel.agent import Agent

@@ -15,6 +15,7 @@ from netaddr import EUI, IPAddress, IPNetwork
 
 from pycnm.kernel.netlink import attribute, attribute_list, attributes, be32, string
 from pycnm.nft import statements as nft
+from pycnm.nft.limit import Limit
 from pycnm.nft.words import Value, Word
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _DATA_VALUE, _DATA_VERDICT = 1, 2
 _VERDICT_CODE, _VERDICT_CHAIN = 1, 2
 _VERDICT_REGISTER: Final = 0
 _EQUAL, _NOT_EQUAL = 0, 1
+_LIMIT_BYTES, _LIMIT_OVER = 1, 1  # NFT_LIMIT_PKT_BYTES, NFT_LIMIT_F_INV
 _ADDRESS_GIVEN, _PORTS_GIVEN = 1, 2  # NF_NAT_RANGE_MAP_IPS, NF_NAT_RANGE_PROTO_SPECIFIED
 _FAMILIES: Final = {"ip": 2, "ip6": 10}
 _VERDICTS: Final = {"drop": 0, "accept": 1, "jump": -3, "goto": -4, "return": -5}
@@ -350,6 +352,17 @@ def _port_range(ports: tuple[int, int], kind: int, word: int) -> tuple[bytes, by
     return loads, registers
 
 
+def _limit(statement: Limit) -> bytes:
+    return _expression(
+        "limit",
+        attribute(1, statement.rate.to_bytes(8, "big")),
+        attribute(2, (1).to_bytes(8, "big")),
+        be32(3, statement.burst),
+        be32(4, _LIMIT_BYTES),
+        be32(5, _LIMIT_OVER),
+    )
+
+
 @lru_cache(64)
 def _judge(statement: nft.Verdict) -> bytes:
     return _expression("immediate", be32(1, _VERDICT_REGISTER), attribute(2, verdict(statement)))
@@ -364,6 +377,7 @@ _ENCODERS: Final[dict[type[nft.Statement], Callable[[Any], bytes]]] = {
     nft.VerdictMap: lambda statement: _look_up(statement.key, statement.map, _INTO_VERDICT),
     nft.Assign: _assign,
     nft.Counter: lambda _: _COUNTER,
+    Limit: _limit,
     nft.Verdict: _judge,
     nft.NAT: _translate,
     nft.Masquerade: _masquerade,

@@ -43,7 +43,7 @@ _SUBSYSTEM = 10
 _NEW_ELEMENT, _NEW_GENERATION = 12, 15
 _FAMILY = {1: "inet", 5: "netdev"}
 _TABLE = 1
-_GUARD = "cnm_"
+_GUARD, _LIMIT = "cnm_", "_rate"
 _MOUNTS = "/proc/self/mountinfo"
 
 
@@ -211,5 +211,5 @@ def _of_rules(received: Message) -> Suspicion:
     family = _FAMILY.get(received.payload[0])
     table = attributes(received.payload, 4).get(_TABLE, b"").rstrip(b"\0").decode(errors="replace")
     if family == "netdev" and table.startswith(_GUARD):
-        return Suspicion(ports=frozenset([table.removeprefix(_GUARD)]))
+        return Suspicion(ports=frozenset([table.removeprefix(_GUARD).removesuffix(_LIMIT)]))
     return Suspicion(rules=(family, table) == (ruleset.FAMILY, ruleset.TABLE))

@@ -15,6 +15,7 @@ from pycnm.nft import ruleset
 from pycnm.nft.objects import Chain, Element, Object, Rule, Set, Table
 from pycnm.plan import rules as plan
 from pycnm.plan.operation import HOST
+from pycnm.plan.shaping import Policer
 
 if TYPE_CHECKING:
     from pycnm.plan.operation import Operation
@@ -124,28 +125,28 @@ def _in_use(connection: Socket, fact: plan.Skeleton) -> bool:
 
 
 class _Guards:
-    def add(self, session: LinuxSession, fact: plan.Guard) -> None:
+    def add(self, session: LinuxSession, fact: plan.Guard | Policer) -> None:
         _queue(session, fact, nfnetlink.load(fact.objects))
 
-    def remove(self, session: LinuxSession, fact: plan.Guard) -> None:
+    def remove(self, session: LinuxSession, fact: plan.Guard | Policer) -> None:
         session.queue(HOST, NFT, Queued(fact, nfnetlink.delete(fact.table), GONE))
 
-    def differs(self, session: LinuxSession, fact: plan.Guard) -> str | None:
+    def differs(self, session: LinuxSession, fact: plan.Guard | Policer) -> str | None:
         table, chain, wanted = _guard(fact)
         connection = _nft(session)
         held = None
-        if session.expects_many(plan.Guard):
+        if session.expects_many(type(fact)):
             held = session.once(plan.Guard, lambda: holdings(connection, table.family))
         there = _Asked(connection) if held is None else held
         if there.has(table) and there.has(chain):
             found = there.rules(chain)
             if nfnetlink.same_rules(wanted, found):
                 return None
-        return f"the guard of {fact.port} is gone or was changed"
+        return fact.lost()
 
 
 @lru_cache(1024)
-def _guard(fact: plan.Guard) -> tuple[Table, Chain, tuple[bytes, ...]]:
+def _guard(fact: plan.Guard | Policer) -> tuple[Table, Chain, tuple[bytes, ...]]:
     """The table, the chain, and the expressions of its rules."""
     objects = fact.objects
     (table,) = (item for item in objects if isinstance(item, Table))
@@ -196,5 +197,6 @@ REALISATIONS.update(
         plan.Skeleton: _Skeletons(),
         plan.Guard: _Guards(),
         plan.Entry: _Entries(),
+        Policer: _Guards(),
     }
 )

@@ -19,6 +19,7 @@ from pycnm.kernel import conntrack, netns, nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
 from pycnm.plan.links import Link
 from pycnm.plan.operation import HOST, Operation
+from pycnm.plan.shaping import Shaper
 
 if TYPE_CHECKING:
     from netaddr import IPAddress
@@ -33,6 +34,7 @@ GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL})
 _OPEN = 32
 MANY = 128
 _NO_SUCH_KIND = "Unknown device type"
+_NO_SUCH_QUEUE = "Specified qdisc kind is unknown"
 
 T = TypeVar("T")
 AgentTask: TypeAlias = Literal["hold", "release", "serve", "dismiss"]
@@ -370,6 +372,8 @@ def refusal(fact: Operation | str, code: int, text: str = "") -> CNMError:
             f"not allowed to do `{fact}`; run as root (CAP_NET_ADMIN and CAP_SYS_ADMIN are needed)"
         )
     if code == errno.EOPNOTSUPP and isinstance(fact, Link) and text == _NO_SUCH_KIND:
+        return fact.unknown()
+    if code == errno.ENOENT and isinstance(fact, Shaper) and text == _NO_SUCH_QUEUE:
         return fact.unknown()
     return KernelError(str(fact), code, text)
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 FAMILY: Final = "netdev"
 
 # Before everything else that listens at the ingress of a device.
-_PRIORITY: Final = -500
+PRIORITY: Final = -500
 _COUNTED_DROP: Final = (Counter(), DROP)
 _IP: Final = Match(ETHER_TYPE, EtherType.IP)
 _IP6: Final = Match(ETHER_TYPE, EtherType.IP6)
@@ -120,7 +120,7 @@ def guard(
         port,
         type="filter",
         hook="ingress",
-        priority=_PRIORITY,
+        priority=PRIORITY,
         policy="drop",
         device=port,
     )

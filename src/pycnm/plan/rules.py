@@ -70,6 +70,10 @@ class Guard(Operation):
         """The table itself."""
         return ruleset.guard_table(self.port, self.owner)
 
+    def lost(self) -> str:
+        """That it isn't there, in words."""
+        return f"the guard of {self.port} is gone or was changed"
+
 
 @attrs.frozen
 class Entry(Operation):

@@ -210,6 +210,7 @@ class EndpointSpec(Recorded):
         host_interface: its name on the host.
         gateway, gateway6: next hops of the default routes it offers.
         on_link: it offers default routes without a next hop: all is reached over its link.
+        rate: how it is slowed down, in tc's words; empty if it isn't.
         publish: ports to be published when it is joined.
         kept: its sandbox is gone (a reboot), its addresses wait for one of its name.
     """
@@ -234,6 +235,7 @@ class EndpointSpec(Recorded):
     publish: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     kept: bool = False
     created: str = ""
+    rate: str = ""
 
     @property
     def alias(self) -> str:

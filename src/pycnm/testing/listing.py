@@ -63,6 +63,7 @@ def _link(link: Link) -> str:
     words += [f"mac {link.mac}"] if link.mac else []
     words += [f"mtu {link.mtu}"] if link.kind and link.mtu != MTU else []
     words += [f"group {link.group:#x}"] if link.group else []
+    words += [f"queue {link.queue}"] if link.queue else []
     words += [f"alias {link.alias}"] if link.alias else []
     words += sorted(link.flags)
     for what, other in (("master", link.master), ("link", link.parent), ("peer", link.peer)):

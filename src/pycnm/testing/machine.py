@@ -15,6 +15,7 @@ from pycnm.nft.statements import Verdict
 from pycnm.nft.words import Value
 from pycnm.plan import links as plan
 from pycnm.plan.operation import HOST, Features
+from pycnm.plan.shaping import Shaper
 from pycnm.testing import settings
 
 MTU = 1500
@@ -34,6 +35,7 @@ class Link:
         peer: the other end of a pair.
         options: those of its kind that it was made with.
         addresses: with their prefix length, the oldest first; whether each is ours.
+        queue: what slows down what is sent on it.
         settings: those of net/ipv4/conf and net/ipv6/conf, such as `ipv4/forwarding`.
     """
 
@@ -51,6 +53,7 @@ class Link:
     peer: Link | None = None
     options: dict[str, int | str] = attrs.field(factory=dict)
     addresses: dict[str, bool] = attrs.field(factory=dict)
+    queue: Shaper | None = None
     settings: dict[str, str] = attrs.field(factory=dict)
 
     @property

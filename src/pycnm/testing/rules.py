@@ -12,6 +12,7 @@ from pycnm.nft.statements import Verdict
 from pycnm.plan import ports
 from pycnm.plan import rules as plan
 from pycnm.plan.operation import HOST, Operation
+from pycnm.plan.shaping import Policer
 from pycnm.testing.machine import Machine, Ruleset
 from pycnm.testing.session import FakeSession, Realisation, refusal
 
@@ -60,17 +61,17 @@ class _Skeletons:
 
 
 class _Guards:
-    def add(self, session: FakeSession, fact: plan.Guard) -> bool:
+    def add(self, session: FakeSession, fact: plan.Guard | Policer) -> bool:
         if not (session.found(HOST, fact.port) or session.machine.features.early_guard):
             raise refusal(fact, errno.ENOENT)
         found = session.machine.tables.setdefault(_place(fact), Ruleset(fact.table))
         _load_chains(found, fact.objects)
         return True
 
-    def remove(self, session: FakeSession, fact: plan.Guard) -> None:
+    def remove(self, session: FakeSession, fact: plan.Guard | Policer) -> None:
         session.machine.tables.pop(_place(fact), None)
 
-    def differs(self, session: FakeSession, fact: plan.Guard) -> str | None:
+    def differs(self, session: FakeSession, fact: plan.Guard | Policer) -> str | None:
         found = session.machine.tables.get(_place(fact))
         table, chain, *_ = objects = fact.objects
         if (
@@ -80,10 +81,10 @@ class _Guards:
             and _stands(found, chain, objects)
         ):
             return None
-        return f"the guard of {fact.port} is gone or was changed"
+        return fact.lost()
 
 
-def _place(fact: plan.Guard) -> tuple[str, str]:
+def _place(fact: plan.Guard | Policer) -> tuple[str, str]:
     return fact.table.family, fact.table.name
 
 
@@ -197,6 +198,7 @@ def _stands(ruleset_: Ruleset, chain: Chain, objects: Sequence[Object]) -> bool:
 REALISATIONS: dict[type[Operation], Realisation] = {
     plan.Skeleton: _Skeletons(),
     plan.Guard: _Guards(),
+    Policer: _Guards(),
     plan.Entry: _Entries(),
     ports.HeldPort: _HeldPorts(),
 }
