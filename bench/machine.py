@@ -102,6 +102,13 @@ def settle_in(directory: Path) -> None:
         # A mount of its own is what `ip netns` would make of /run/netns.
         place.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", place], check=True)
+    # What is written to /etc, for `ip netns exec`, stays in this machine.
+    layers = []
+    for option, name in (("upperdir", "etc"), ("workdir", "work")):
+        (RUN_NETNS.parent / name).mkdir()
+        layers.append(f"{option}={RUN_NETNS.parent / name}")
+    options = ",".join(["lowerdir=/etc", *layers])
+    subprocess.run(["mount", "-t", "overlay", "-o", options, "none", "/etc"], check=True)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
