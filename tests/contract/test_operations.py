@@ -7,7 +7,7 @@ import errno
 import attrs
 import pytest
 
-from pycnm.errors import KernelError
+from pycnm.errors import InUseError, KernelError, NotSupportedError
 from pycnm.plan.links import (
     Address,
     Directory,
@@ -27,6 +27,7 @@ from pycnm.plan.operation import HOST
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton
 from pycnm.plan.shaping import Policer, Shaper
+from pycnm.plan.wires import Wire
 
 BOX = "/run/netns/box"
 MAC = "02:42:0a:14:1e:02"
@@ -534,3 +535,41 @@ def test_a_link_of_ours_is_put_right(world):
     assert world.kernel.check([moved]) == []
     world.kernel.run((), [VETH])
     assert world.kernel.check([VETH]) == []
+
+
+def test_a_wire_is_a_port_as_long_as_it_is_wanted(world):
+    theirs, operation = Link(HOST, "up0", "ifb"), Wire(HOST, "up0", "br0")
+    world.kernel.run((), [BRIDGE])
+    with pytest.raises(KernelError, match="up0, which is to be a port of br0, isn't") as caught:
+        world.kernel.run((), [operation])
+    assert caught.value.errno == errno.ENODEV
+    assert [words for _, words in world.kernel.check([operation])] == [operation.gone()]
+    world.others_do(theirs)
+    before = world.snapshot()
+    for _ in range(2):
+        world.kernel.run((), [operation])
+        assert [words for _, words in world.kernel.check([operation])] == [operation.down()]
+    world.others_do(Up(HOST, "up0"))
+    assert world.kernel.check([operation]) == []
+    other = Wire(HOST, "up0", "br1")
+    with pytest.raises(InUseError, match="up0 is a port already"):
+        world.kernel.run((), [Link(HOST, "br1", "bridge", alias="cnm:two"), other])
+    world.kernel.run([other], ())
+    assert world.kernel.check([operation]) == []
+    world.kernel.run([Up(HOST, "up0")], ())
+    for _ in range(2):
+        world.kernel.run([operation], ())
+        assert [words for _, words in world.kernel.check([operation])] == [operation.away()]
+        assert world.settled(before)
+
+
+def test_a_wire_that_the_host_needs_is_left_alone(world):
+    theirs = (Link(HOST, "up0", "ifb"), Up(HOST, "up0"), Address(HOST, "up0", "192.0.2.1/24"))
+    world.others_do(*theirs)
+    world.kernel.run((), [BRIDGE])
+    before, other = world.snapshot(), Link(HOST, "br1", "bridge", alias="cnm:two")
+    with pytest.raises(InUseError, match=r"up0 has the address 192\.0\.2\.1"):
+        world.kernel.run((), [Wire(HOST, "up0", "br0")])
+    with pytest.raises(NotSupportedError, match="br1 is a bridge, which can't be a port"):
+        world.kernel.run((), [other, Wire(HOST, "br1", "br0")])
+    assert world.settled(before)

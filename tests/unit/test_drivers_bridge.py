@@ -230,6 +230,47 @@ def test_what_a_gateway_mode_may_be():
         Bridge.from_options({key: "route"})
 
 
+def test_on_a_wire():
+    driver = Bridge(external="eth1")
+    assert (
+        network_plan(driver, DUAL)
+        == """\
+ip link add name br-0123456789ab address 02:42:01:23:45:67 mtu 1500 group 269628502 \
+type bridge forward_delay 0 stp_state 0; ip link set br-0123456789ab alias cnm:0123456789ab
+sysctl -w net.ipv6.conf.br-0123456789ab.disable_ipv6=1
+sysctl -w net.ipv4.conf.br-0123456789ab.arp_ignore=8
+sysctl -w net.ipv4.conf.br-0123456789ab.rp_filter=1
+ip link set eth1 master br-0123456789ab
+ip link set br-0123456789ab up
+"""
+    )
+    assert driver.needs(DUAL) == HostNeeds()
+    assert (driver.owns(DUAL), driver.takes_gateway(DUAL, 4)) == (False, False)
+    assert (driver.capacity(DUAL), Bridge().capacity(DUAL)) == (1022, 1023)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"gateway_mode_ipv4": "routed"}, "gateway_mode_ipv4 is about what goes by the host"),
+        ({"masquerade": False}, "masquerade is about"),
+        ({"trusted": ("eth0",)}, "trusted is about"),
+    ],
+)
+def test_on_a_wire_nothing_is_led_by_the_host(more, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        Bridge(external="eth1", **more).validate(NET, [])
+
+
+def test_on_a_wire_nothing_is_internal_or_published():
+    driver = Bridge(external="eth1")
+    driver.validate(NET, [])
+    with pytest.raises(InvalidArgumentError, match="can't be internal and on the wire of eth1"):
+        driver.validate(attrs.evolve(NET, internal=True), [])
+    with pytest.raises(NotSupportedError, match="my_bridge are on the wire of eth1"):
+        driver.refuse_publishing(NET)
+
+
 def test_inhibit_ipv4():
     assert changes(PLAIN, network_plan(Bridge(inhibit_ipv4=True))) == [
         "- ip address add 10.20.30.1/24 dev br-0123456789ab brd +"

@@ -28,6 +28,7 @@ from pycnm.plan.operation import HOST, Operation, Plan
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton, quoted
 from pycnm.plan.shaping import Policer, Shaper
+from pycnm.plan.wires import Wire
 
 BOX = "/run/netns/c3"
 FAR = "/somewhere/else/c3"
@@ -88,6 +89,7 @@ COMMANDS = {
     ),
     "bridge link set dev veth0 hairpin on": Hairpin(HOST, "veth0"),
     "bridge link set dev veth0 isolated on": Isolated(HOST, "veth0"),
+    "ip link set eth1 master br0": Wire(HOST, "eth1", "br0"),
     "ip link set br0 up": Up(HOST, "br0"),
     "ip -n c3 link set lo up": Up(BOX, "lo"),
     "ip address add 10.20.30.1/24 dev br0 brd +": Address(HOST, "br0", "10.20.30.1/24"),

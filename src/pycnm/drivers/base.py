@@ -111,6 +111,11 @@ class Driver:
         del network
         return ""
 
+    def owns(self, network: NetworkSpec) -> bool:
+        """Whether the subnets of a network are its own; `owns_subnets` says if any are."""
+        del network
+        return self.owns_subnets
+
     def takes_gateway(self, network: NetworkSpec, version: int) -> bool:
         """Whether an address of each subnet is set aside for a gateway by itself."""
         del network, version

@@ -8,9 +8,9 @@ from typing import ClassVar
 import attrs
 from netaddr import IPAddress
 
-from pycnm.drivers import gateways
+from pycnm.drivers import external, gateways
 from pycnm.drivers.base import INTERFACE_DIGITS, Driver, HostNeeds, Use
-from pycnm.drivers.bridgelink import mac, settings
+from pycnm.drivers.bridgelink import mac, overlap, settings
 from pycnm.drivers.shaping import plan_rate
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
 from pycnm.plan.links import Address, Hairpin, Isolated, Link, Sysctl, Up, Veth
@@ -25,6 +25,7 @@ from pycnm.spec.ports import PortBinding
 DEFAULT_BRIDGE = "cnm0"
 _MTU_MAX = 65535
 _PREFIX_MAX = 12
+_PORTS = 1023  # of a bridge, BR_MAX_PORTS less the one that is never given
 _GATEWAYS = {4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6"}
 
 
@@ -77,6 +78,9 @@ _OPTIONS = OptionTable(
                "interfaces inside are called this and a number"),
         Option(_D + "advertise_addr_nmsgs", "announcements", integer(0, 1), 1,
                "1: neighbours are told when an address comes up; 0: they are not"),
+        Option("external", "external", INTERFACE, None,
+               "an interface of the host that becomes a port of the bridge: endpoints are on its "
+               "wire, and the host neither is there nor leads or filters what they send"),
         Option(_D + "bridge.default_bridge", "default_bridge", FLAG, False,
                "marks the default network"),
     )
@@ -110,9 +114,11 @@ class Bridge(Driver):
     host_ipv6: IPAddress | None = _OPTIONS.field("host_ipv6")
     interface_name_prefix: str = _OPTIONS.field("interface_name_prefix")
     announcements: int = _OPTIONS.field("announcements")
+    external: str | None = _OPTIONS.field("external")
     default_bridge: bool = _OPTIONS.field("default_bridge")
 
     name: ClassVar[str] = "bridge"
+    crowded: ClassVar[str] = "a bridge of the kernel has no more ports"
     publishes: ClassVar[bool] = True
     shapes: ClassVar[bool] = True
     owns_subnets: ClassVar[bool] = True
@@ -135,6 +141,9 @@ class Bridge(Driver):
         aux = {name for pool in network.pools for name, _ in pool.aux}
         if network.internal and aux & set(_GATEWAYS.values()):
             raise InvalidArgumentError("no gateway can be set on an internal bridge network")
+        if self.external is not None:
+            given = [each.attribute for each in _OPTIONS if each.key in self.to_options()]
+            external.refuse(network, self.external, given)
         if not network.internal and self._isolated():
             raise InvalidArgumentError(
                 "gateway mode 'isolated' can only be used for an internal network; make it "
@@ -152,7 +161,7 @@ class Bridge(Driver):
                 reason = "networks have same bridge name"
         for pool in network.pools:
             for their_pool in other.pools:
-                if _overlap(pool, their_pool):
+                if overlap(pool, their_pool):
                     reason = f"networks have overlapping IPv{pool.version}"
         if reason:
             raise AlreadyExistsError(
@@ -181,7 +190,17 @@ class Bridge(Driver):
 
     def takes_gateway(self, network: NetworkSpec, version: int) -> bool:
         """The bridge has the gateway's address, unless nobody would see it."""
-        return not (network.internal and self._inhibited(version))
+        return self.external is None and not (network.internal and self._inhibited(version))
+
+    def owns(self, network: NetworkSpec) -> bool:
+        """Unless they are those of a wire."""
+        del network
+        return self.external is None
+
+    def capacity(self, network: NetworkSpec) -> int:
+        """As many as a bridge has ports, less the one on the wire."""
+        del network
+        return _PORTS - (self.external is not None)
 
     def gateway(self, network: NetworkSpec, pool: Pool) -> IPAddress | None:
         """The bridge's address, or the one an auxiliary address names; none if internal."""
@@ -208,6 +227,8 @@ class Bridge(Driver):
 
     def needs(self, network: NetworkSpec) -> HostNeeds:
         """The rules; forwarding for each family that goes outside."""
+        if self.external is not None:
+            return HostNeeds()
         outside = not network.internal
         return HostNeeds(
             rules=True,
@@ -230,6 +251,8 @@ class Bridge(Driver):
             group=network.group,
             alias=network.alias,
         )
+        if self.external is not None:
+            return Plan((link, *external.plan(bridge, self.external), Up(HOST, bridge)))
         return Plan(
             (
                 *self._entries(network, bridge),
@@ -310,7 +333,9 @@ class Bridge(Driver):
         else:
             port = (pair, guard, *apart, silent, Up(HOST, outside))
         inner: list[Operation] = []
-        if endpoint.ip6 is not None:
+        if self.external is not None and sandbox.adopted and features.ipv6:
+            inner += external.inside(ns, inside, ipv6=endpoint.ip6 is not None)
+        elif endpoint.ip6 is not None:
             inner.append(_inside(ns, inside, "ipv6", "disable_ipv6", "0"))
         if not self.announcements:
             inner.append(_inside(ns, inside, "ipv4", "arp_notify", "0"))
@@ -331,7 +356,12 @@ class Bridge(Driver):
         )
 
     def refuse_publishing(self, network: NetworkSpec) -> None:
-        """An internal network lets nothing in."""
+        """An internal network lets nothing in; one on a wire needs no port of the host."""
+        if self.external is not None:
+            raise NotSupportedError(
+                f"endpoints of network {network.name} are on the wire of {self.external}, and "
+                "reached there at their own addresses; leave the ports out"
+            )
         if network.internal:
             raise NotSupportedError(
                 f"network {network.name} is internal: nothing comes in from outside; "
@@ -361,14 +391,6 @@ def _own(endpoint: EndpointSpec, version: int) -> tuple[str, ...]:
     own = [str(address.ip) for address in endpoint.addresses if address.version == version]
     extra = [text.partition("/")[0] for text in endpoint.link_local_ips]
     return (*own, *(text for text in extra if (":" in text) == (version == 6)))  # noqa: PLR2004
-
-
-def _overlap(one: Pool, other: Pool) -> bool:
-    return (
-        one.version == other.version
-        and one.subnet.first <= other.subnet.last
-        and other.subnet.first <= one.subnet.last
-    )
 
 
 def _inside(ns: str, link: str, family: str, key: str, value: str) -> Sysctl:

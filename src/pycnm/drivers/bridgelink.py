@@ -1,4 +1,4 @@
-"""The bridge itself: its MAC, and what the host does on it."""
+"""The bridge itself: its MAC, what the host does on it, and whether two can be side by side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pycnm.drivers.base import Use
 from pycnm.plan.links import Sysctl
 from pycnm.plan.operation import HOST, Features, Operation
-from pycnm.spec.objects import NetworkSpec
+from pycnm.spec.objects import NetworkSpec, Pool
 
 
 def mac(network: NetworkSpec) -> str:
@@ -57,3 +57,12 @@ def settings(
         # With no address there, the host would still answer for those it has elsewhere.
         found += [setting("ipv4", "arp_ignore", "8", "0"), setting("ipv4", "rp_filter", "1")]
     return found
+
+
+def overlap(one: Pool, other: Pool) -> bool:
+    """Whether two subnets have addresses in common."""
+    return (
+        one.version == other.version
+        and one.subnet.first <= other.subnet.last
+        and other.subnet.first <= one.subnet.last
+    )

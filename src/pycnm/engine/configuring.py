@@ -203,7 +203,7 @@ def _specify(
         routes = tuple(each for each in facts.routes if (each.first, each.last) not in ours)
         facts = attrs.evolve(facts, routes=routes)
         spec = lease_pools(engine, decision.tx, spec, request, facts)
-        owned = spec.pools if request.driver.owns_subnets else ()
+        owned = spec.pools if request.driver.owns(spec) else ()
         records.own_subnets(decision.tx, row.number, [pool.subnet for pool in owned])
     spec = reserve(engine, decision.tx, spec, request.driver)
     refuse_overlaps(decision.tx, spec, request.driver)

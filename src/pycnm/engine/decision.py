@@ -114,7 +114,7 @@ class Decision:
             "VALUES (?, ?, ?, ?, ?, ?)",
             (spec.id, spec.name, spec.driver, driver.device(spec), spec.to_json(), self.change),
         )
-        if driver.owns_subnets:
+        if driver.owns(spec):
             records.own_subnets(self.tx, number, [pool.subnet for pool in spec.pools])
         self.held.add(Lock.network(number, exclusive=True))
         return number

@@ -54,7 +54,7 @@ def host_addresses(engine: Engine, reader: Reader, attachments: Sequence[Attachm
     own = [each.network for each in in_order(attachments)]
     found: dict[int, str] = {}
     for network in own or [records.network(reader, "bridge").spec]:
-        if engine.driver(network).owns_subnets:
+        if engine.driver(network).owns(network):
             for pool in network.pools:
                 if pool.gateway is not None:
                     found.setdefault(pool.version, str(pool.gateway))

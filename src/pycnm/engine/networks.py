@@ -179,7 +179,7 @@ def refuse_lacking(engine: Engine, spec: NetworkSpec, driver: Driver) -> None:
 
 def refuse_overlaps(tx: Transaction, spec: NetworkSpec, driver: Driver) -> None:
     """Raise if a network can't be what it is to be, or not beside the others."""
-    subnets = [pool.subnet for pool in spec.pools] if driver.owns_subnets else []
+    subnets = [pool.subnet for pool in spec.pools] if driver.owns(spec) else []
     sits = driver.needs(spec).parent
     others = records.neighbours(tx, driver.name, driver.device(spec), subnets, sits=sits)
     driver.validate(spec, [other for other in others if other.id != spec.id])
@@ -214,7 +214,7 @@ def _pool(
         v6=wanted.version == 6,  # noqa: PLR2004
         exclude=taken,
     )
-    route = facts.overlapping(lease.pool) if driver.owns_subnets and not automatic else None
+    route = facts.overlapping(lease.pool) if driver.owns(spec) and not automatic else None
     if route is not None:
         raise PoolOverlapError(
             f"the subnet {lease.pool} overlaps {route.network()}, which the host reaches directly "

@@ -102,7 +102,7 @@ def _restore_pools(ipams: IPAMs, tx: Transaction, number: int, before: NetworkSp
         taken = {str(pool.gateway)} - {"None"} | {address for _, address in pool.aux}
         for address in taken:
             ipam.request_address(pool.pool_id, address)
-    owned = before.pools if driver_with(before.driver, before.options).owns_subnets else ()
+    owned = before.pools if driver_with(before.driver, before.options).owns(before) else ()
     records.own_subnets(tx, number, [pool.subnet for pool in owned])
 
 

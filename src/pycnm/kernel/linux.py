@@ -22,6 +22,7 @@ from pycnm.kernel import (
     parents,
     queueing,  # noqa: F401 - brings its operations
     recalling,
+    wires,  # noqa: F401 - brings its operation
 )
 from pycnm.kernel.agent import Agent
 from pycnm.kernel.holding import Holder

@@ -247,6 +247,11 @@ def set_link(
     return message(RTM_NEWLINK, 0, body)
 
 
+def set_master(name: str, master: int) -> bytes:
+    """Make a link a port of the bridge with an index; of none, with 0."""
+    return message(RTM_NEWLINK, 0, _link() + string(IFLA_IFNAME, name) + u32(IFLA_MASTER, master))
+
+
 def set_flag(name: str, flag: str, *, on: bool) -> bytes:
     """Switch a flag of a bridge port: `hairpin`, or `isolated`."""
     setting = nested(_INFO_SLAVE_DATA, attribute(_PORT_FLAGS[flag], bytes([on])))

@@ -13,7 +13,7 @@ from pycnm.plan.host import HostFacts, Interface, Prefix, Uplinks
 from pycnm.plan.links import Address, Link, Route, Up
 from pycnm.plan.operation import HOST, Features, Operation
 from pycnm.plan.running import Runner
-from pycnm.testing import addresses, links, namespaces, queueing, resolving, rules
+from pycnm.testing import addresses, links, namespaces, queueing, resolving, rules, wires
 from pycnm.testing.listing import listing
 from pycnm.testing.machine import IPV4, Machine
 from pycnm.testing.session import FakeSession, Flows
@@ -29,6 +29,7 @@ _REALISATIONS = (
     | queueing.REALISATIONS
     | rules.REALISATIONS
     | resolving.REALISATIONS
+    | wires.REALISATIONS
 )
 _EPHEMERAL = "ipv4/ip_local_port_range"
 _RESERVED = "ipv4/ip_local_reserved_ports"
