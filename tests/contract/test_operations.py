@@ -466,7 +466,7 @@ def test_the_differences_of_a_link(world):
         "veth0 doesn't bear the mark cnm:other",
         "the namespace /run/netns/gone is gone",
         "br0 has MAC 02:42:00:00:00:01, not 02:42:00:00:00:02",
-        "the interface vx0 is gone",
+        "the interface vx0 in /run/netns/gone is gone",
     ]
 
 
