@@ -199,6 +199,8 @@ def _driver(name: str) -> Node | None:
 def _capabilities(cls: type[Driver]) -> Iterator[str]:
     if cls.publishes:
         yield "publish"
+    if cls.shapes:
+        yield "rate"
     if cls.owns_subnets:
         yield "subnets"
     if cls.single:

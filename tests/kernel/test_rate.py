@@ -13,7 +13,7 @@ import pycnm
 
 MBIT = 10**6
 RATE = 24 * MBIT
-DELAY = 0.02
+DELAY = 0.2
 
 
 @pytest.fixture
@@ -94,15 +94,6 @@ def test_changed_and_reset_live(cnm, end, box, host):
     assert cnm.check() == []
 
 
-def failure(work):
-    """Why something isn't supported; None if it is."""
-    try:
-        work()
-    except pycnm.NotSupportedError as error:
-        return error
-    return None
-
-
 def queue(host, end):
     """What tc shows of the host's end of an endpoint."""
     text = host.run("tc", "qdisc", "show", "dev", end.host_interface)
@@ -156,27 +147,36 @@ def test_nothing_stays_of_it(cnm, net, end, host):
     assert not [name for _, name in host.tables() if "veth" in name]
 
 
+@pytest.mark.lacks("netem")
 def test_what_this_kernel_lacks_is_named_and_nothing_changes(cnm, net, end, host):
-    """Where it has netem, packets come late, and the rate is kept."""
-    refused = failure(lambda: end.configure(rate="24mbit delay 20ms loss 1%"))
-    if refused is not None:
-        assert "modprobe sch_netem" in str(refused)
-        assert end.rate == "24mbit"
-        assert queue(host, end) == ["tbf"]
-        assert cnm.check() == []
-        with pytest.raises(pycnm.NotSupportedError, match="sch_netem"):
-            net.connect(cnm.create_sandbox("c3"), rate="delay 20ms")
-        assert [each.name for each in net.endpoints] == ["c2"]
-        return
-    assert queue(host, end) == ["netem"]
+    with pytest.raises(pycnm.NotSupportedError, match="modprobe sch_netem"):
+        end.configure(rate="24mbit delay 20ms loss 1%")
+    assert end.rate == "24mbit"
+    assert queue(host, end) == ["tbf"]
     assert cnm.check() == []
-    end.configure(rate="delay 20ms")
+    with pytest.raises(pycnm.NotSupportedError, match="sch_netem"):
+        net.connect(cnm.create_sandbox("c3"), rate="delay 20ms")
+    assert [each.name for each in net.endpoints] == ["c2"]
+    assert cnm.check() == []
+
+
+@pytest.mark.needs("netem")
+def test_what_comes_late_and_what_is_lost(cnm, end, host):
+    end.configure(rate="24mbit delay 200ms")
+    assert (queue(host, end), cnm.check()) == (["netem"], [])
+    before = host.run("tc", "qdisc", "show", "dev", end.host_interface)
+    (command,) = [line for line in str(end.explain()).splitlines() if line.startswith("tc ")]
+    host.run(*command.split())
+    assert host.run("tc", "qdisc", "show", "dev", end.host_interface) == before
     begin = time.monotonic()
     assert host.ping("10.20.30.2")
     assert time.monotonic() - begin > DELAY
-    end.configure(rate="24mbit")
-    assert queue(host, end) == ["tbf"]
+    end.configure(rate="loss 100%")
     assert cnm.check() == []
+    assert not host.ping("10.20.30.2", patience=1)
+    end.configure(rate="24mbit")
+    assert (queue(host, end), cnm.check()) == (["tbf"], [])
+    assert host.ping("10.20.30.2")
 
 
 def test_what_can_have_no_rate(cnm, end):

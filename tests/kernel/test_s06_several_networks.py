@@ -72,6 +72,42 @@ def test_the_default_route_goes_by_name_and_by_priority(cnm, c2, red, blue):
     assert default(c2) == [("10.1.0.1", "eth0")]
 
 
+def test_a_network_of_another_name_gives_the_default_route(cnm, c2, red, blue):
+    """Among equals the name decides, whenever it changes; what is open stays so."""
+    blue.connect(c2)
+    assert default(c2) == [("10.2.0.1", "eth1")]
+    with inside(c2).serve("80"):
+        blue.rename("zebra")
+        assert default(c2) == [("10.1.0.1", "eth0")]
+        assert cnm.check() == []
+    red.rename("zulu")
+    assert default(c2) == [("10.2.0.1", "eth1")]
+    red.rename("blue")
+    assert default(c2) == [("10.1.0.1", "eth0")]
+    assert cnm.check() == []
+    cnm.reconcile()
+    assert default(c2) == [("10.1.0.1", "eth0")]
+
+
+def test_each_family_has_its_own_gateway(cnm, red, blue):
+    """Who serves both goes before who serves one, whatever the names; of the other family, too."""
+    box = cnm.create_sandbox("c3")
+    both = cnm.create_network("z-both", subnet=["10.4.0.0/24", "fd00:4::/64"])
+    six = cnm.create_network("a-six", subnet="fd00:5::/64", ipv4=False)
+    red.connect(box)
+    six.connect(box)
+    assert (default(box), default(box, 6)) == ([("10.1.0.1", "eth0")], [("fd00:5::1", "eth1")])
+    both.connect(box)
+    assert (default(box), default(box, 6)) == ([("10.4.0.1", "eth2")], [("fd00:4::1", "eth2")])
+    (end,) = six.endpoints
+    end.configure(gateway_priority=1)
+    assert (default(box), default(box, 6)) == ([("10.4.0.1", "eth2")], [("fd00:5::1", "eth1")])
+    both.disconnect(box)
+    assert (default(box), default(box, 6)) == ([("10.1.0.1", "eth0")], [("fd00:5::1", "eth1")])
+    six.disconnect(box)
+    assert (default(box), default(box, 6)) == ([("10.1.0.1", "eth0")], [])
+
+
 def test_an_internal_network_gives_no_default_route(cnm, c2, red):
     inner = cnm.create_network("a-inner", subnet="10.3.0.0/24", internal=True)
     inner.connect(c2, gateway_priority=100)

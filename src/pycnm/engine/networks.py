@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import attrs
 from netaddr import IPAddress, IPNetwork
@@ -14,7 +15,7 @@ from pycnm.drivers.base import Driver, Use
 from pycnm.drivers.bridge import DEFAULT_BRIDGE, Bridge
 from pycnm.drivers.host import Host
 from pycnm.drivers.null import Null
-from pycnm.engine import records, telling
+from pycnm.engine import records, telling, wiring
 from pycnm.engine.attaching import detach, retire
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
@@ -265,6 +266,8 @@ def _set_aside(ipam: IPAM, pool_id: str, gateway: IPAddress | None) -> IPAddress
 def rename(engine: Engine, reference: str, name: object) -> None:
     """Give a network another name, live.
 
+    Default routes follow: among equals the name decides which network gives them.
+
     Raises:
         NotPermittedError: it is predefined, or the name is.
         AlreadyExistsError: the name is taken.
@@ -272,17 +275,31 @@ def rename(engine: Engine, reference: str, name: object) -> None:
     new = network_name(name)
     with engine.reading() as reader:
         number = records.network(reader, reference).number
+    while True:
+        with engine.reading() as reader:
+            rows = records.endpoints_of_network(reader, number, arriving=True)
+        boxes = sandboxes_of(rows)
+        locks = [Lock.network(number, exclusive=True), *map(Lock.sandbox, boxes)]
+        with contextlib.suppress(Joined):
+            decide = partial(_rename, engine, number, boxes, new)
+            engine.carry_out("rename network", locks, decide, durable=True)
+            return
 
-    def decide(decision: Decision) -> None:
-        row = records.network_by_number(decision.tx, number)
-        refuse_predefined(row.spec, "renamed")
-        if row.spec.name != new:
-            _refuse_taken_name(decision.tx, new)
-            changed = attrs.evolve(row.spec, name=new)
-            decision.update(NETWORKS, number, name=new, spec=changed.to_json())
-            decision.events.append(telling.network("update", changed, oldName=row.spec.name))
 
-    engine.carry_out("rename network", [Lock.network(number, exclusive=True)], decide, durable=True)
+def _rename(engine: Engine, number: int, boxes: set[int], new: str, decision: Decision) -> None:
+    row = records.network_by_number(decision.tx, number)
+    refuse_predefined(row.spec, "renamed")
+    if row.spec.name == new:
+        return
+    _refuse_taken_name(decision.tx, new)
+    now = sandboxes_of(records.endpoints_of_network(decision.tx, number))
+    if not now <= boxes:
+        raise Joined
+    changed = attrs.evolve(row.spec, name=new)
+    decision.update(NETWORKS, number, name=new, spec=changed.to_json())
+    decision.events.append(telling.network("update", changed, oldName=row.spec.name))
+    for box in sorted(now):
+        wiring.rewire(engine, decision, box)
 
 
 def refuse_predefined(spec: NetworkSpec, verb: str) -> None:
