@@ -20,10 +20,13 @@ _NEWLINK, _DELLINK, _NEWADDR, _NEWROUTE = 16, 17, 20, 24
 _ERROR = 2
 _REQUEST_ACK, _CREATE_EXCL = 0x1 | 0x4, 0x200 | 0x400
 _IFNAME, _MASTER, _LINKINFO, _GROUP, _NET_NS_FD = 3, 10, 18, 27, 28
+_PARENT = 5
 _UP = 1
 _BRIDGE, _FIRST, _INSIDE, _LOOPBACK = 100_000, 100_001, 100, 1
 _ENDPOINTS = 7
 _GATEWAY = IPv4Address("10.88.0.1")
+STACKED = {"macvlan": struct.pack("=I", 4), "ipvlan": struct.pack("=H", 0)}
+"""Kinds of links that sit on others, with their mode: bridge, and l2."""
 
 
 def _attribute(kind: int, data: bytes) -> bytes:
@@ -95,6 +98,11 @@ def _send(connection: socket.socket, messages: Sequence[bytes]) -> None:
             data = data[length + -length % 4 :]
 
 
+def _detach(name: str, home: int) -> None:
+    with entered(name, home), _open() as connection:
+        _send(connection, [_message(_DELLINK, 0, _link(_INSIDE, up=False))])
+
+
 class Prepared(NamedTuple):
     """An attachment as messages."""
 
@@ -116,6 +124,7 @@ class Kernel(Contender):
         self._connection = host.inside(_open)
         self._descriptors: dict[str, int] = {}
         self._prepared: dict[str, Prepared] = {}
+        self._given: dict[str, IPv4Address] = {}
         self._bridges: dict[str, tuple[int, list[bytes]]] = {}
         self._send(_bridge(_BRIDGE, "br0", _GATEWAY, 16))
 
@@ -136,9 +145,10 @@ class Kernel(Contender):
     def prepare(self, name: str) -> None:
         if name not in self._descriptors:
             self._descriptors[name] = os.open(RUN_NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
+        self._given[name] = next(self._addresses)
         inside = [
             _message(_NEWLINK, 0, _link(_LOOPBACK, up=True)),
-            _address(_INSIDE, next(self._addresses), 16),
+            _address(_INSIDE, self._given[name], 16),
             # Not with its birth: it can't be up before it has its other end.
             _message(_NEWLINK, 0, _link(_INSIDE, up=True)),
             _default_route(),
@@ -151,6 +161,14 @@ class Kernel(Contender):
             raise NotImplementedError
         self.host.inside(self._attach, [self._prepared[name]])
 
+    def address(self, name: str) -> str:
+        """The address that a sandbox was prepared for."""
+        return str(self._given[name])
+
+    def disconnect(self, name: str) -> None:
+        """Delete the interface of a sandbox."""
+        self.host.inside(_detach, name, self.host.descriptor)
+
     def connect_all(self, names: Iterable[str]) -> None:
         """Attach sandboxes one after the other."""
         self.host.inside(self._attach, [self._prepared[name] for name in names])
@@ -162,7 +180,7 @@ class Kernel(Contender):
                 _send(connection, item.inside)
 
     def delete_sandbox(self, name: str) -> None:
-        del self._prepared[name]
+        del self._prepared[name], self._given[name]
         os.close(self._descriptors.pop(name))
         delete_namespace(name)
 
@@ -174,3 +192,60 @@ class Kernel(Contender):
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._connection.close()
+
+
+class Stacked:
+    """Links on a parent, each born in its sandbox; all else is as in `Kernel`.
+
+    Args:
+        kind: of the links, one of `STACKED`.
+        parent: the interface of the host that they sit on.
+    """
+
+    def __init__(self, host: Host, kind: str, parent: str) -> None:
+        self.host = host
+        mode = _attribute(2, _attribute(1, STACKED[kind]))
+        self._kind = _attribute(_LINKINFO, _text(1, kind) + mode)
+        self._parent = host.inside(socket.if_nametoindex, parent)
+        self._connection = host.inside(_open)
+        self._addresses = (IPv4Address("10.90.0.1") + number for number in itertools.count(1))
+        self._given: dict[str, IPv4Address] = {}
+        self._prepared: dict[str, Prepared] = {}
+        self._descriptors: dict[str, int] = {}
+
+    def prepare(self, name: str) -> None:
+        """Make the messages for a sandbox."""
+        descriptor = os.open(RUN_NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptors[name] = descriptor
+        self._given[name] = next(self._addresses)
+        body = _link(_INSIDE, up=False) + _text(_IFNAME, "eth0") + _number(_PARENT, self._parent)
+        body += _number(_NET_NS_FD, descriptor) + self._kind
+        inside = [
+            _message(_NEWLINK, 0, _link(_LOOPBACK, up=True)),
+            _address(_INSIDE, self._given[name], 16),
+            _message(_NEWLINK, 0, _link(_INSIDE, up=True)),
+        ]
+        self._prepared[name] = Prepared(name, [_message(_NEWLINK, _CREATE_EXCL, body)], inside)
+
+    def address(self, name: str) -> str:
+        """The address that a sandbox was prepared for."""
+        return str(self._given[name])
+
+    def connect(self, name: str) -> None:
+        """Attach a sandbox."""
+        self.host.inside(self._attach, self._prepared[name])
+
+    def _attach(self, item: Prepared) -> None:
+        _send(self._connection, item.outside)
+        with entered(item.namespace, self.host.descriptor), _open() as connection:
+            _send(connection, item.inside)
+
+    def disconnect(self, name: str) -> None:
+        """Delete the interface of a sandbox."""
+        self.host.inside(_detach, name, self.host.descriptor)
+
+    def delete_sandbox(self, name: str) -> None:
+        """Unpin it."""
+        del self._prepared[name], self._given[name]
+        os.close(self._descriptors.pop(name))
+        delete_namespace(name)

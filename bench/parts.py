@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from bench import (
     calls,
     drifting,
+    drivers,
     guards,
     looking,
     machine,
@@ -275,6 +276,14 @@ def drift(stage: Stage) -> list[Table]:
     return [drifting.table(stage.times, ours.name, kernel.name, count)]
 
 
+def each_driver(stage: Stage) -> list[Table]:
+    """What each driver takes, and carries."""
+    hosts = stage.hosts()
+    ours = stage.ready(Pycnm(next(hosts), stage.directory / "drivers"))
+    table = drivers.measure(ours.host, next(hosts), ours.controller, stage.times, stage.rounds)
+    return [table]
+
+
 PARTS: dict[str, Callable[[Stage], list[Table]]] = {
     part.__name__: part
     for part in (
@@ -291,5 +300,6 @@ PARTS: dict[str, Callable[[Stage], list[Table]]] = {
         daemon,
         recovery,
         drift,
+        each_driver,
     )
 }
