@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
 
 import pytest
 from lan import FAR, LAN, ROUTER, mac, on, way_out
-from topology import IMPATIENCE, inside, until
+from topology import IMPATIENCE, Place, inside, until
 
 import pycnm
 from pycnm import Macvlan
@@ -272,8 +271,12 @@ def test_a_sandbox_is_off_the_wire_though_a_process_stays(lan, host, router):
         try:
             box.delete()
             assert not router.ping("192.168.0.2", patience=IMPATIENCE)
-            shown = router.run("nsenter", f"--net=/proc/{stays.pid}/ns/net", "ip", "-j", "link")
-            assert [link["ifname"] for link in json.loads(shown)] == ["lo"]
+            place = Place(f"/proc/{stays.pid}/ns/net")
+            assert until(lambda: place.interfaces() == ["lo"])
+            # Nothing of it is in the way of the next one.
+            ((again, end),) = on(lan, net, "c1")
+            assert str(end.ip) == "192.168.0.2"
+            assert again.ping(ROUTER)
         finally:
             stays.kill()
 

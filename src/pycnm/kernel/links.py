@@ -15,6 +15,7 @@ from pycnm.plan import links as plan
 from pycnm.plan.operation import HOST
 
 if TYPE_CHECKING:
+    from pycnm.kernel.netlink import Socket
     from pycnm.plan.operation import Operation
 
 ROUTE = "route"
@@ -330,7 +331,18 @@ def _doom(
         return
     change = rtnl.set_link(name, up=False, group=DOOMED_GROUP)
     session.queue(ns, ROUTE, Queued(fact, change, GONE))
-    session.doomed.append(Doomed(ns, peer_ns))
+    session.doomed.append(Doomed(ns, peer_ns, _waits(fact)))
+
+
+def _waits(fact: plan.Link | plan.Veth) -> bool:
+    """Whether a link that is down is in nobody's way.
+
+    A macvlan isn't, unless it has its parent for itself.  The addresses of an
+    ipvlan are its own until it is deleted.
+    """
+    if not isinstance(fact, plan.Link) or fact.kind != "macvlan":
+        return False
+    return ("mode", "passthru") not in fact.options
 
 
 def rise(session: LinuxSession) -> None:
@@ -370,9 +382,14 @@ def reap(session: LinuxSession) -> bool:
 def delete_doomed(session: LinuxSession, ns: str) -> None:
     """Delete all links of `ns` that are on their way out."""
     with contextlib.suppress(LookupError):
-        answer = session.socket(ns).request([rtnl.delete_group(DOOMED_GROUP)])[0]
-        if answer.code and answer.code not in GONE:
-            raise KernelError(f"ip link delete group {DOOMED_GROUP}", answer.code, answer.text)
+        delete_all_doomed(session.socket(ns))
+
+
+def delete_all_doomed(connection: Socket) -> None:
+    """Delete all links that are on their way out, in the namespace of a socket."""
+    answer = connection.request([rtnl.delete_group(DOOMED_GROUP)])[0]
+    if answer.code and answer.code not in GONE:
+        raise KernelError(f"ip link delete group {DOOMED_GROUP}", answer.code, answer.text)
 
 
 REALISATIONS.update({plan.Link: _Links(), plan.Veth: _Veths()})

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,6 +65,7 @@ class LinuxKernel(Runner[LinuxSession]):
         self._features: Features | None = None
         self._kinds: dict[str, bool] = {}
         self._sweeper: threading.Timer | None = None
+        self._left: list[int] = []
         self._routes = OnLinkRoutes()
         self._routes_lock = threading.Lock()
         self._sockets: list[dict[int, Socket]] = []
@@ -168,8 +170,22 @@ class LinuxKernel(Runner[LinuxSession]):
     def _sweep(self) -> None:
         with self._lock:
             self._sweeper = None
+            left, self._left = self._left, []
+        for namespace in left:
+            with contextlib.suppress(CNMError, OSError):
+                self._workers.run(partial(self._delete_left, namespace))
+            os.close(namespace)
         with contextlib.suppress(CNMError, OSError):
             self.within(lambda session: links.delete_doomed(session, HOST))
+
+    def _delete_left(self, namespace: int) -> None:
+        """Delete what was left in a namespace that was unpinned, and that a process may keep."""
+        try:
+            netns.enter(namespace)
+            with Socket(NETLINK_ROUTE) as connection:
+                links.delete_all_doomed(connection)
+        finally:
+            netns.enter(self._host)
 
     def inside(self, path: str, work: Callable[[], T]) -> T:
         """What `work` returns, run by a thread in the namespace at `path`."""
@@ -238,11 +254,13 @@ class LinuxKernel(Runner[LinuxSession]):
                     result = work(session)
                     session.finish()
                     links.rise(session)
-                    if links.reap(session):
+                    if links.reap(session) or session.left:
                         self._sweep_later()
                 failed = False
                 return result
             finally:
+                with self._lock:
+                    self._left += session.left
                 self._keep_sockets(session.close(failed=failed))
 
         return self._workers.run(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -30,9 +31,12 @@ class _Namespaces:
         session.flush()
         inside = [link for link in session.doomed if link.ns == fact.path]
         if inside:
-            # They would stay with a process that does, and take addresses on the wire.
-            delete_doomed(session, fact.path)
+            # They would stay with a process that does.
             session.doomed = [link for link in session.doomed if link not in inside]
+            if all(link.waits for link in inside):
+                session.left.append(os.dup(session.namespace(fact.path)))
+            else:
+                delete_doomed(session, fact.path)
         session.forget(fact.path)
         netns.remove(fact.path)
         session.unpinned.add(fact.path)

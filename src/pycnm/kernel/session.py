@@ -55,10 +55,15 @@ class Queued(NamedTuple):
 
 
 class Doomed(NamedTuple):
-    """A link on its way out: down already, in the group of the doomed."""
+    """A link on its way out: down already, in the group of the doomed.
+
+    `waits` says whether it is as good as gone until it is deleted: that it is
+    down is all that counts, and nothing of it is in another one's way.
+    """
 
     ns: str
     peer_ns: str
+    waits: bool = False
 
 
 class LinuxSession:
@@ -91,6 +96,7 @@ class LinuxSession:
         self.latest: Operation | None = None
         self.made: list[Operation] = []
         self.doomed: list[Doomed] = []
+        self.left: list[int] = []
         self.rising: list[tuple[str, str]] = []
         self.unpinned: set[str] = set()
 
