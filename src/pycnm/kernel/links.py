@@ -302,17 +302,18 @@ def _taken(fact: plan.Link | plan.Veth, what: str) -> KernelError:
 def _repair(session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str) -> None:
     master = index(session, fact, fact.ns, fact.master) if fact.master else 0
     up = True if isinstance(fact, plan.Veth) and fact.up else None
-    mac, options = (fact.mac, fact.options) if isinstance(fact, plan.Link) else ("", ())
-    changes = [rtnl.set_link(name, up=up, group=fact.group, master=master, mac=mac, mtu=fact.mtu)]
-    found = _look(session, ns, name)
+    mac, settings, found = "", [], _look(session, ns, name)
     if isinstance(fact, plan.Link) and found is not None:
-        changes += [
+        # Not every kind can be told what it has already.
+        mac = fact.mac if rtnl.hardware(fact.mac) != found.mac else ""
+        settings = [
             rtnl.set_setting(name, fact.kind, key, value)
             # The last first: of a bridge that speaks STP, the delay has a lower limit.
-            for key, value in reversed(options)
+            for key, value in reversed(fact.options)
             if rtnl.other_setting(found, key, value) is not None
         ]
-    _try_all(session, fact, ns, changes)
+    change = rtnl.set_link(name, up=up, group=fact.group, master=master, mac=mac, mtu=fact.mtu)
+    _try_all(session, fact, ns, [change, *settings])
 
 
 def _doom(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import threading
 from pathlib import Path
@@ -43,11 +44,26 @@ def descriptor(path: str) -> int:
         NotFoundError: there is no namespace at `path` (any more).
     """
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise NotFoundError(
-            f"there is no network namespace at {shown(path)}; `ip netns list` shows those there are"
-        ) from error
+        raise _missing(path) from error
+    # The file a namespace was pinned to may outlive it.
+    if os.fstat(opened).st_dev != _device():
+        os.close(opened)
+        raise _missing(path)
+    return opened
+
+
+def _missing(path: str) -> NotFoundError:
+    return NotFoundError(
+        f"there is no network namespace at {shown(path)}; `ip netns list` shows those there are"
+    )
+
+
+@functools.cache
+def _device() -> int:
+    """The device that namespaces are on (nsfs)."""
+    return Path("/proc/self/ns/net").stat().st_dev
 
 
 def identity(path: str) -> tuple[int, int] | None:
