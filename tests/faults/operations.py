@@ -252,6 +252,27 @@ def unwired(cnm):
     subprocess.run(["ip", "-n", "c", "link", "del", "eth0"], check=True)
 
 
+NIC = pycnm.Bridge(external="nic0")
+ROUTED = pycnm.Bridge(gateway_mode_ipv4="routed", gateway_mode_ipv6="routed")
+
+
+def nic(cnm):
+    """An interface of the host that nothing is on."""
+    del cnm
+    subprocess.run(["ip", "-n", HOST, "link", "add", "nic0", "type", "ifb"], check=True)
+    subprocess.run(["ip", "-n", HOST, "link", "set", "nic0", "up"], check=True)
+
+
+def on_nic(cnm):
+    cnm.create_network("x", NIC, subnet="10.9.0.0/24")
+
+
+def routed(cnm):
+    """c on a network that is routed."""
+    net = cnm.create_network("n", ROUTED, subnet=SUBNETS)
+    net.connect(cnm.create_sandbox("c"))
+
+
 def on_wire(cnm):
     return any(each.network.name == "v" for each in cnm.sandbox("c").endpoints)
 
@@ -427,6 +448,24 @@ TABLE = {
         setup=damage,
         base=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
         drifts=True,
+    ),
+    "publish on a routed network": Operation(
+        do=lambda cnm: endpoint(cnm).publish(*PORTS),
+        happened=lambda cnm: len(endpoint(cnm).ports) > 0,
+        undo=lambda cnm: endpoint(cnm).unpublish(*PORTS),
+        base=routed,
+    ),
+    "create a network on an interface": Operation(
+        do=on_nic,
+        happened=lambda cnm: has(cnm, "networks", "x"),
+        undo=lambda cnm: cnm.network("x").delete(),
+        base=nic,
+    ),
+    "delete a network on an interface": Operation(
+        do=lambda cnm: cnm.network("x").delete(),
+        happened=lambda cnm: not has(cnm, "networks", "x"),
+        setup=on_nic,
+        base=nic,
     ),
     "create macvlan network": Operation(
         do=wire,
