@@ -52,6 +52,8 @@ class Controller:
         dns: whether names are answered in sandboxes that it connects.  Without, they
             ask the host's servers, and find nobody by name; those that were connected
             with it keep it.
+        ipv6: whether the default network has IPv6 beside IPv4, in a subnet of its own
+            (`ipv6` of Docker's daemon); None leaves it as it is, at first without.
         kernel: what plans run on, if not this machine's kernel: see `pycnm.testing`.
 
     Attributes:
@@ -62,7 +64,8 @@ class Controller:
         NotFoundError: there is no such namespace.
         PermissionDeniedError: the state directory is not the caller's.
         StoreError: the database is damaged, or a newer version's.
-        InUseError: the state directory belongs to another host that runs.
+        InUseError: the state directory belongs to another host that runs; or the
+            default network has endpoints, and isn't as `ipv6` says.
     """
 
     def __init__(
@@ -71,10 +74,12 @@ class Controller:
         *,
         host: str | int | os.PathLike[str] | None = None,
         dns: bool = True,
+        ipv6: bool | None = None,
         kernel: Kernel | None = None,
     ) -> None:
         directory = _directory(state_dir)
         answered = flag(dns, "dns")
+        six = None if ipv6 is None else flag(ipv6, "ipv6")
         path = "" if host is None else netns.resolve(host)
         self._own_machine = not path or netns.identity(path) == netns.identity(netns.this_thread())
         try:
@@ -90,6 +95,8 @@ class Controller:
                     fresh = records.meta(reader, "host_id") is None
                 if fresh:
                     networks.predefine(self._engine)
+                if six is not None and self.network("bridge").spec.ipv6 != six:
+                    self.network("bridge").configure(ipv6=six)
             except BaseException:
                 self._engine.close()
                 raise

@@ -28,6 +28,17 @@ def pair(net):
     return net
 
 
+def test_the_default_network_has_ipv6_if_it_is_written(fs, refused):
+    assert fs.read("networks/bridge/ipv6") == "0\n"
+    fs.write("networks/bridge/ipv6", "1")
+    assert fs.read("networks/bridge/ipv6") == "1\n"
+    assert [":" in line for line in fs.read("networks/bridge/subnet").split()] == [False, True]
+    with refused(errno.EPERM):
+        fs.write("networks/none/ipv6", "1")
+    fs.write("networks/bridge/ipv6", "0")
+    assert ":" not in fs.read("networks/bridge/subnet")
+
+
 def test_what_is_there_at_first(fs):
     assert set(fs.listdir("")) >= {
         "README", "version", "last_error", "error_log", "events", "drivers", "ipam", "networks",

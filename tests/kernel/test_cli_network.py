@@ -599,3 +599,16 @@ def test_a_full_disk_is(shell):
     with Path("/dev/full").open("w") as full, shell.popen("network", "ls", stdout=full) as process:
         complaint = process.stderr.read()
     assert (process.returncode, complaint) == (1, "cnm: No space left on device\n")
+
+
+def test_the_default_network_has_ipv6_if_the_environment_says_so(shell):
+    assert shell.inspect("network", "bridge")["EnableIPv6"] is False
+    shell("network", "ls", env={"CNM_IPV6": "1"})
+    found = shell.inspect("network", "bridge")
+    assert found["EnableIPv6"] is True
+    assert len(found["IPAM"]["Config"]) == 2
+    shell("network", "ls", env={"CNM_IPV6": ""})
+    sentence = shell.fails("network", "ls", env={"CNM_IPV6": "yes"})
+    assert sentence == "invalid CNM_IPV6 yes: it should be 1 or 0"
+    shell("network", "ls", env={"CNM_IPV6": "0"})
+    assert shell.inspect("network", "bridge")["EnableIPv6"] is False

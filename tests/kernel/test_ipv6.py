@@ -269,3 +269,54 @@ def test_wrong_families_are_refused(cnm, net, host):
     four.delete()
     assert inside(box).interfaces() == ["lo"]
     assert host.picture() == before
+
+
+# On the default network
+
+
+def test_the_default_network_with_ipv6(controller, host, outside):
+    cnm = controller(host, ipv6=True)
+    net = cnm.network("bridge")
+    subnet = net.subnets[1]
+    assert subnet in IPNetwork("fd00::/8")
+    c2, c3 = (cnm.create_sandbox(name) for name in ("c2", "c3"))
+    net.connect(c2)
+    end = net.connect(c3, publish=["8080:80"])
+    place = inside(c2)
+    assert f"{subnet.network + 2}/64" in place.addresses("eth0", 6)
+    assert [r["gateway"] for r in place.routes(6) if r["dst"] == "default"] == [
+        str(subnet.network + 1)
+    ]
+    assert f"{subnet.network + 1}/64" in host.addresses("cnm0", 6)
+    assert place.ping(end.ip6)
+    with outside.serve(80):
+        assert place.ask("2001:db8::66", 80).peer == "2001:db8::1"
+    with inside(c3).serve(80):
+        assert outside.ask("2001:db8::1", 8080).server == "c3"
+        assert outside.ask("192.0.2.1", 8080).server == "c3"
+    assert net.inspect()["EnableIPv6"] is True
+    assert cnm.check() == []
+
+
+def test_the_default_network_gets_and_loses_ipv6(controller, host):
+    """Whoever opens the state directory says so, or leaves it as it is."""
+    cnm = controller(host)
+    box = cnm.create_sandbox("c2")
+    cnm.network("bridge").connect(box)
+    before = cnm.network("bridge").inspect()
+    with pytest.raises(pycnm.InUseError, match="disconnect them first"):
+        controller(host, ipv6=True)
+    assert cnm.network("bridge").inspect() == before
+    cnm.network("bridge").disconnect(box)
+    dual = controller(host, ipv6=True).network("bridge")
+    assert [subnet.version for subnet in dual.subnets] == [4, 6]
+    cnm.network("bridge").connect(box)
+    assert len(inside(box).addresses("eth0", 6)) == 2
+    assert controller(host).network("bridge").spec.ipv6
+    assert controller(host, ipv6=True).check() == []
+    cnm.network("bridge").disconnect(box)
+    controller(host, ipv6=False)
+    assert cnm.network("bridge").subnets == [IPNetwork(before["IPAM"]["Config"][0]["Subnet"])]
+    assert cnm.network("bridge").name == "bridge"
+    with pytest.raises(pycnm.InvalidArgumentError, match="invalid ipv6"):
+        controller(host, ipv6="yes")

@@ -201,3 +201,11 @@ def test_bad_changes_change_nothing(cnm, net, change, error, words):
 def test_predefined_networks_stay_as_they_are(cnm, name):
     with pytest.raises(NotPermittedError, match="pre-defined"):
         cnm.network(name).configure(labels={"a": "1"})
+    with pytest.raises(NotPermittedError, match="pre-defined"):
+        cnm.network(name).configure(ipv6=True, internal=True)
+
+
+@pytest.mark.parametrize("name", ["host", "none"])
+def test_ipv6_is_switched_on_for_the_default_network_alone(cnm, name):
+    with pytest.raises(NotPermittedError, match="pre-defined"):
+        cnm.network(name).configure(ipv6=True)

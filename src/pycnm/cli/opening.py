@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from pycnm.cli.arguments import Arguments
 from pycnm.cli.output import complain, say
 from pycnm.controller import DEFAULT_STATE_DIR, Controller
-from pycnm.errors import CNMError, NotFoundError
+from pycnm.errors import CNMError, InvalidArgumentError, NotFoundError
+from pycnm.spec.wording import shown
 
 
 def state_dir(arguments: Arguments) -> str:
@@ -28,7 +29,19 @@ def host(arguments: Arguments) -> str | int | None:
 
 def controller(arguments: Arguments) -> Controller:
     """A controller of the host and the state directory that were asked for."""
-    return Controller(state_dir(arguments), host=host(arguments))
+    return Controller(state_dir(arguments), host=host(arguments), ipv6=ipv6())
+
+
+def ipv6() -> bool | None:
+    """Whether the default network is to have IPv6; None leaves it as it is.
+
+    Raises:
+        InvalidArgumentError: the environment says neither.
+    """
+    text = os.environ.get("CNM_IPV6") or None
+    if text not in {None, "0", "1"}:
+        raise InvalidArgumentError(f"invalid CNM_IPV6 {shown(text)}: it should be 1 or 0")
+    return None if text is None else text == "1"
 
 
 def namespace(text: str) -> str | int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from pycnm.drivers.bridge import Bridge
 from pycnm.engine import published, records, telling
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
@@ -40,6 +41,7 @@ from pycnm.store.locks import Lock
 _ADDRESSING = ("subnet", "gateway", "ip_range", "aux_addresses")
 _PLAIN = ("ipv4", "ipv6", "internal", "attachable", "ipam", "ipam_options", "parent")
 _CHANGES = ("driver", *_ADDRESSING, *_PLAIN, "options", "labels")
+_SOME_NAME = "network"
 # What can be taken away and put back without a packet being lost.
 _LIGHT = (Entry, Sysctl, PortFlag)
 
@@ -49,7 +51,7 @@ def configure(engine: Engine, reference: str, changes: Mapping[str, object]) -> 
 
     Raises:
         InvalidArgumentError: there is no such setting, or a value is malformed.
-        NotPermittedError: the network is predefined.
+        NotPermittedError: the network is predefined, and it isn't about IPv6 on the default one.
         InUseError: it has endpoints that would lose their connections.
         PoolOverlapError, PoolExhaustedError, AlreadyExistsError: as for a new network.
         KernelError: the kernel refused; everything is as it was.
@@ -83,7 +85,8 @@ def _decider(
 ) -> Callable[[Decision], None]:
     def decide(decision: Decision) -> None:
         row = records.network_by_number(decision.tx, number)
-        refuse_predefined(row.spec, "configured")
+        if not _is_ipv6_of_default(row.spec, changes):
+            refuse_predefined(row.spec, "configured")
         endpoints = records.endpoints_of_network(decision.tx, number)
         if not sandboxes_of(endpoints) <= boxes:
             raise Joined
@@ -116,7 +119,13 @@ def _request(engine: Engine, spec: NetworkSpec, changes: Mapping[str, object]) -
     if "parent" in changes:
         options.pop("parent", None)
     wishes["options"] = _merged(options, changes.get("options"), "options")
-    return network_request(spec.name, chosen, **wishes)
+    # It keeps its name, which may be one that nobody could give.
+    return network_request(_SOME_NAME, chosen, **wishes)
+
+
+def _is_ipv6_of_default(spec: NetworkSpec, changes: Mapping[str, object]) -> bool:
+    """Whether nothing is changed but that the default network has IPv6: the host's to say."""
+    return spec.driver == Bridge.name and spec.predefined and changes.keys() == {"ipv6"}
 
 
 def _has_no_way(engine: Engine, spec: NetworkSpec) -> bool:
