@@ -63,7 +63,7 @@ class Layout:
                     limit=DOCUMENT_MAX,
                     goes_on=values.unfinished,
                 ),
-                "drivers": _drivers(),
+                "drivers": self._drivers(),
                 "ipam": fixed({"default": fixed({"pools": File(read=self._pools)})}),
                 "networks": self._networks(),
                 "sandboxes": self._sandboxes(),
@@ -72,6 +72,9 @@ class Layout:
             mode=0o755,
             hint="objects are made in networks and sandboxes",
         )
+
+    def _drivers(self) -> Directory:
+        return Directory(names=lambda: known(DRIVERS), look=lambda name: _driver(self._cnm, name))
 
     def _clear(self, text: str) -> None:
         if text.strip():
@@ -174,17 +177,18 @@ def _version() -> str:
     return values.keyed({"pycnm": version("pycnm")})
 
 
-def _drivers() -> Directory:
-    return Directory(names=lambda: known(DRIVERS), look=_driver)
-
-
-def _driver(name: str) -> Node | None:
+def _driver(cnm: pycnm.Controller, name: str) -> Node | None:
     if name not in known(DRIVERS):
         return None
     cls = driver_class(name)
     return fixed(
         {
             "scope": File(read=lambda: values.line(cls.scope)),
+            "kernel": File(
+                read=lambda: "".join(
+                    f"{part}\n" for part in cnm.kernel_parts() if name in part.drivers
+                )
+            ),
             "capabilities": File(read=lambda: values.line(" ".join(_capabilities(cls)))),
             "options": File(
                 read=lambda: "".join(

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pycnm.engine import drift, following, naming, networks, records, recovery, sandboxes
+from pycnm.engine import drift, following, naming, networks, parts, records, recovery, sandboxes
 from pycnm.engine.engine import Engine
 from pycnm.engine.filters import matching
 from pycnm.engine.naming import Naming
+from pycnm.engine.parts import KernelPart
 from pycnm.engine.request import flag, network_request
 from pycnm.engine.wishes import sandbox_spec
 from pycnm.errors import (
@@ -307,6 +308,13 @@ class Controller:
         """The names of the sandboxes, the oldest first; quicker than asking each."""
         with self._engine.reading() as reader:
             return records.names_of(reader, "sandboxes")
+
+    def kernel_parts(self) -> list[KernelPart]:
+        """What this kernel has of what not every kernel has, found by trying.
+
+        Each prints as a sentence, with what it costs where it is missing.
+        """
+        return parts.kernel_parts(self._engine.kernel)
 
     def resolve(self, name: str) -> list[IPAddress]:
         """The addresses of whoever has a name, on whichever network; none if nobody has it.

@@ -28,6 +28,16 @@ def pair(net):
     return net
 
 
+def test_the_drivers_say_what_this_kernel_has(fs):
+    said = fs.read("drivers/bridge/kernel").splitlines()
+    assert [line.partition(":")[0] for line in said] == [
+        "ipv6", "early_guard", "force_forwarding", "tbf", "netem",
+    ]  # fmt: skip
+    assert all(": yes" in line or ": no; " in line for line in said)
+    assert fs.read("drivers/ipvlan/kernel").startswith("ipv6: ")
+    assert fs.read("drivers/null/kernel") == ""
+
+
 def test_the_default_network_has_ipv6_if_it_is_written(fs, refused):
     assert fs.read("networks/bridge/ipv6") == "0\n"
     fs.write("networks/bridge/ipv6", "1")
@@ -46,7 +56,7 @@ def test_what_is_there_at_first(fs):
     }  # fmt: skip
     assert fs.listdir("networks") == ["bridge", "host", "none"]
     assert fs.listdir("sandboxes") == []
-    assert fs.listdir("drivers") == ["bridge", "host", "null"]
+    assert fs.listdir("drivers") == ["bridge", "host", "ipvlan", "macvlan", "null"]
     assert fs.read("last_error") == "ok\n"
     assert "mkdir networks/my_bridge" in fs.read("README")
     assert fs.read("networks/bridge/driver") == "bridge\n"

@@ -354,6 +354,20 @@ ROOT = Group(
             "exit status is 1.",
         ),
         Command(
+            "info",
+            "Show what there is to work with: what this kernel has, and what it lacks costs",
+            "pycnm.cli.info:info",
+            "cnm info",
+            flags=(
+                Flag(
+                    "format",
+                    "text, or json: one object (default text)",
+                    Kind.CHOICE,
+                    words=("text", "json"),
+                ),
+            ),
+        ),
+        Command(
             "resolve",
             "Show the addresses of a sandbox by one of its names",
             "pycnm.cli.naming:resolve",

@@ -39,6 +39,9 @@ class Kernel(Protocol):
     def has_kind(self, kind: str) -> bool:
         """Whether it has links of a kind (ip-link(8)), found by trying."""
 
+    def has_queue(self, kind: str) -> bool:
+        """Whether it has a queueing discipline (tc(8)), found by trying."""
+
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """What other people have in the way of ours, in sentences.
 

@@ -21,7 +21,7 @@ from pycnm.kernel import (
     namespaces,  # noqa: F401 - brings its operations
     netns,
     parents,
-    queueing,  # noqa: F401 - brings its operations
+    queueing,
     recalling,
     wires,  # noqa: F401 - brings its operation
 )
@@ -141,6 +141,16 @@ class LinuxKernel(Runner[LinuxSession]):
                 with refusals(lambda: f"ip link add type {kind}"):
                     self._kinds[kind] = run_apart(ask)
             return self._kinds[kind]
+
+    def has_queue(self, kind: str) -> bool:
+        """Whether it has a queueing discipline, tried out in a namespace of its own."""
+
+        def ask() -> bool:
+            netns.leave()
+            return queueing.has_queue(kind)
+
+        with refusals(lambda: f"tc qdisc add dev lo root {kind}"):
+            return run_apart(ask)
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """What other people have in the way of ours, in sentences; see `pycnm.engine.kernel`."""

@@ -6,12 +6,15 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
+from pycnm.kernel import rtnl
 from pycnm.kernel.links import ROUTE, index, state
 from pycnm.kernel.netlink import (
+    NETLINK_ROUTE,
     NLM_F_CREATE,
     NLM_F_DUMP,
     NLM_F_REPLACE,
     Message,
+    Socket,
     attribute,
     attributes,
     message,
@@ -116,6 +119,18 @@ def _same_netem(shown: bytes, fact: plan.Shaper) -> bool:
 
 def _speed(low: int, whole: bytes | None) -> int:
     return low if whole is None else int(struct.unpack("=Q", whole)[0])
+
+
+def has_queue(kind: str) -> bool:
+    """Whether this kernel has a discipline; loads the module, if the kernel does so.
+
+    It is tried on lo of the namespace of the calling thread, which is a throw-away.
+    """
+    fact = plan.Shaper("lo", 10**6, delay=1 if kind == "netem" else 0)
+    with Socket(NETLINK_ROUTE) as connection:
+        found = connection.get(rtnl.get_link("lo"))
+        number = 0 if found is None else rtnl.link_state(found).ifindex
+        return not connection.request([new_queue(number, fact)])[0].code
 
 
 class _Shapers:

@@ -96,6 +96,10 @@ class FailingKernel(Runner["FailingSession"]):
         """As the kernel behind it."""
         return self._kernel.has_kind(kind)
 
+    def has_queue(self, kind: str) -> bool:
+        """As the kernel behind it."""
+        return self._kernel.has_queue(kind)
+
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """As the kernel behind it."""
         return self._kernel.obstacles(bridges, addresses)

@@ -145,6 +145,10 @@ class FakeKernel(Runner[FakeSession]):
         """Whether it has links of a kind: of all but those it was made without."""
         return kind in links.KINDS and kind not in self._machine.lacking
 
+    def has_queue(self, kind: str) -> bool:
+        """Whether it has a queueing discipline: only tbf."""
+        return kind == "tbf"
+
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """None: it isn't looked for them."""
         del bridges, addresses
