@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from bench import machine, peers, report
+from bench import machine, peers, report, resolvers
 from bench.parts import PARTS, Stage
 from bench.table import Table
 
@@ -22,7 +22,7 @@ def main() -> int:
     if place is None:
         return machine.run_inside(sys.argv[1:], options.directory)
     machine.settle_in(place)
-    heading = report.surroundings(options.rounds, peers.missing())
+    heading = report.surroundings(options.rounds, sorted({*peers.missing(), *resolvers.missing()}))
     tables: list[Table] = []
     try:
         for name in options.parts or PARTS:

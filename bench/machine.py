@@ -221,7 +221,8 @@ class Host:
         self.name = name
         self._numbers = itertools.count()
         make_namespace(name)
-        self.descriptor = os.open(RUN_NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
+        self.path = RUN_NETNS / name
+        self.descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         self._thread = ThreadPoolExecutor(1, f"in-{name}", self._enter)
         self.run(["ip", "link", "set", "lo", "up"])
 

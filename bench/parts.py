@@ -21,17 +21,20 @@ from bench import (
     process,
     recovering,
     report,
+    resolvers,
     startup,
     work,
 )
+from bench import names as asking
 from bench.bare import Kernel
 from bench.contender import Contender
 from bench.looking import Listed
 from bench.machine import Host
 from bench.mounts import Served
 from bench.ours import Pycnm
+from bench.resolvers import Resolver
 from bench.table import Table
-from bench.times import Times
+from bench.times import Times, rotated
 
 C = TypeVar("C", bound=Contender)
 _FEW = 5
@@ -284,6 +287,38 @@ def each_driver(stage: Stage) -> list[Table]:
     return [table]
 
 
+def names(stage: Stage) -> list[Table]:
+    """Names, asked for in sandboxes; nothing if there is no dnsperf to ask."""
+    if "dnsperf" in resolvers.missing():
+        return []
+    asking.follow_upstream(stage.directory)
+    with resolvers.control_group() as group:
+        everybody = resolvers.present(stage.hosts(), stage.directory, group)
+        tables = _answering(stage, everybody)
+        for resolver in everybody:
+            resolver.close()
+    return tables
+
+
+def _answering(stage: Stage, everybody: list[Resolver]) -> list[Table]:
+    boxes, many = stage.scaled(50), stage.scaled(1000)
+    for resolver in everybody:
+        while len(resolver.boxes) < boxes:
+            resolver.add()
+    for number in range(stage.few):
+        for resolver in rotated(everybody, number):
+            asking.rates(resolver, stage.times, stage.directory)
+            asking.forwards(resolver, stage.times, 20 * stage.rounds)
+    for resolver in everybody:
+        asking.memory(resolver, stage.times, boxes)
+        asking.arrivals(resolver, stage.times, stage.rounds)
+    died = asking.death(everybody[0])
+    for resolver in everybody:
+        if resolver.crowds:
+            asking.memory(resolver, stage.times, many)
+    return [asking.table(stage.times, everybody, boxes, many, died)]
+
+
 PARTS: dict[str, Callable[[Stage], list[Table]]] = {
     part.__name__: part
     for part in (
@@ -301,5 +336,6 @@ PARTS: dict[str, Callable[[Stage], list[Table]]] = {
         recovery,
         drift,
         each_driver,
+        names,
     )
 }

@@ -24,14 +24,15 @@ def missing() -> list[str]:
     needed = {
         "containernetworking-plugins": str(_PLUGINS / "portmap"),
         "iptables": "iptables",
-        "netavark": _netavark() or "netavark",
+        "netavark": private_program("netavark"),
     }
     return [package for package, program in needed.items() if not shutil.which(program)]
 
 
-def _netavark() -> str | None:
-    # podman's private directory, where Debian has it.
-    return shutil.which("netavark", path=f"{os.defpath}:/usr/libexec/podman:/usr/lib/podman")
+def private_program(name: str) -> str:
+    """A program that Debian may have in podman's private directory."""
+    path = f"{os.defpath}:/usr/libexec/podman:/usr/lib/podman"
+    return shutil.which(name, path=path) or name
 
 
 def present(hosts: Iterator[Host], directory: Path) -> list[Contender]:
@@ -114,15 +115,21 @@ def _portmap(ports: Sequence[int]) -> dict[str, Any]:
 
 
 class Netavark(Contender):
-    """netavark, run as podman runs it; podman would choose the address."""
+    """netavark, run as podman runs it; podman would choose the address.
+
+    Args:
+        names: aardvark-dns answers names on the network.
+    """
 
     name = "netavark"
     publishes = True
 
-    def __init__(self, host: Host, directory: Path) -> None:
+    def __init__(self, host: Host, directory: Path, *, names: bool = False) -> None:
         super().__init__(host)
         directory.mkdir()
-        self._command = [_netavark() or "netavark", "--config", str(directory)]
+        self._command = [private_program("netavark"), "--config", str(directory)]
+        self._command += ["--aardvark-binary", private_program("aardvark-dns")] if names else []
+        self._names = names
         self._addresses = _NETWORK.hosts()
         next(self._addresses)
         self._documents: dict[str, str] = {}
@@ -139,8 +146,7 @@ class Netavark(Contender):
     def _netavark(self, verb: str, name: str, document: str) -> None:
         self.host.run([*self._command, verb, str(RUN_NETNS / name)], document)
 
-    @staticmethod
-    def _document(name: str, address: str, ports: Sequence[int]) -> dict[str, Any]:
+    def _document(self, name: str, address: str, ports: Sequence[int]) -> dict[str, Any]:
         return {
             "container_id": name.encode().hex().ljust(64, "0"),
             "container_name": name,
@@ -154,7 +160,9 @@ class Netavark(Contender):
                 }
                 for port in ports
             ],
-            "networks": {"bench": {"interface_name": "eth0", "static_ips": [address]}},
+            "networks": {
+                "bench": {"interface_name": "eth0", "static_ips": [address], "aliases": [name]}
+            },
             "network_info": {
                 "bench": {
                     "name": "bench",
@@ -164,7 +172,7 @@ class Netavark(Contender):
                     "subnets": [{"subnet": str(_NETWORK), "gateway": _GATEWAY}],
                     "ipv6_enabled": False,
                     "internal": False,
-                    "dns_enabled": False,
+                    "dns_enabled": self._names,
                     "ipam_options": {"driver": "host-local"},
                 }
             },

@@ -49,6 +49,15 @@ class Times:
         taken = self._taken.get((work, who))
         return max(taken) if taken else None
 
+    def within(self, work: str, who: str) -> float | None:
+        """What 99 of 100 don't exceed, if it was measured that often."""
+        taken = self._taken.get((work, who))
+        return statistics.quantiles(taken, n=100)[98] if taken and len(taken) > 1 else None
+
+    def total(self, work: str, who: str) -> float:
+        """All of it."""
+        return sum(self._taken.get((work, who), ()))
+
     def forget(self) -> None:
         """Forget everything: it was for warming up."""
         self._taken.clear()
