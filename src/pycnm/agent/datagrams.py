@@ -7,8 +7,10 @@ import contextlib
 import socket
 from functools import partial
 
-from pycnm.agent.desk import Desk
+from pycnm.agent.desk import AT_ONCE, Desk
 from pycnm.dns.query import UDP_LIMIT
+
+_SIZE = UDP_LIMIT + 1  # what is cut to this is too long
 
 
 class Datagrams:
@@ -30,14 +32,14 @@ class Datagrams:
         self._loop.remove_reader(self._holder)
 
     def _readable(self) -> None:
-        desk = self._desk
-        desk.look()
-        while desk.may():
+        receive, answer, send = self._holder.recvfrom, self._desk.answer, self._send
+        self._desk.look()
+        for _ in range(AT_ONCE):
             try:
-                data, client = self._holder.recvfrom(UDP_LIMIT + 1)
+                data, client = receive(_SIZE)
             except OSError:
                 return
-            desk.answer(data, "udp", partial(self._send, client))
+            answer(data, "udp", partial(send, client))
 
     def _send(self, client: tuple[str, int], reply: bytes) -> None:
         # A sandbox that keeps its own packets from itself has no answer, and no more.

@@ -16,7 +16,7 @@ from pycnm.dns.view import View
 from pycnm.engine.naming import Naming
 
 AT_ONCE = 32
-"""So many messages of one sandbox are answered before it is the others' turn."""
+"""So many datagrams of one sandbox, and messages of its streams, are answered in a turn."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Desk:
         self._left = AT_ONCE
 
     def may(self) -> bool:
-        """Whether another message is answered yet; if not, then after the others' turn.
+        """Whether another message of a stream is answered yet; if not, then after the others' turn.
 
         A sandbox has as many turns as others, however many connections it has.
         """
