@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import ipaddress
 import os
 import random
@@ -76,12 +77,14 @@ async def _by_datagram(server: str, query: Query, opener: Opener, room: Room) ->
                     found.set_result(reply if upstream.fits(reply, request) else None)
                     return
 
-        loop.add_reader(client, readable)
+        # By number: asyncio would have a socket described, which asks the kernel twice.
+        number = client.fileno()
+        loop.add_reader(number, readable)
         try:
             client.send(request.data)
             return await found
         finally:
-            loop.remove_reader(client)
+            loop.remove_reader(number)
 
 
 async def _by_stream(server: str, query: Query, opener: Opener, room: Room) -> bytes:
@@ -127,11 +130,17 @@ def _place(server: str) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[s
         OSError: there is no such address or interface.
     """
     try:
-        address = ipaddress.ip_address(server)
+        version = _version(server)
     except ValueError as error:
         raise OSError(errno.EADDRNOTAVAIL, str(error)) from error
-    if address.version == 4:  # noqa: PLR2004 - the version of IP
+    if version == 4:  # noqa: PLR2004 - the version of IP
         return socket.AF_INET, (server, _PORT)
     bare, _, zone = server.partition("%")
     number = int(zone) if zone.isdigit() else socket.if_nametoindex(zone) if zone else 0
     return socket.AF_INET6, (bare, _PORT, 0, number)
+
+
+@functools.lru_cache(maxsize=64)
+def _version(server: str) -> int:
+    """The version of IP of an address; few are asked, and often."""
+    return ipaddress.ip_address(server).version
