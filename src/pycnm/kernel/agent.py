@@ -248,6 +248,8 @@ def _spawn(arguments: list[str], told: int) -> int:
         sys.executable,
         [sys.executable, "-P", "-m", "pycnm.agent", *arguments],
         environment(),
+        # What interrupts the caller from a terminal is not for who serves others too.
+        setpgroup=0,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, told, 2),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -231,9 +231,9 @@ class _NetnsFiles:
         if _leads_to(fact.path) == fact.directory:
             with contextlib.suppress(OSError):
                 Path(fact.path).unlink()
-            # Others' links are in it, or nobody needs it.
-            with contextlib.suppress(OSError):
-                Path(plan.ETC_NETNS).rmdir()
+        # Others' links are in it, or nobody needs it: who died may have made no more than it.
+        with contextlib.suppress(OSError):
+            Path(plan.ETC_NETNS).rmdir()
 
     def differs(self, session: LinuxSession, fact: plan.NetnsFiles) -> str | None:
         del session
