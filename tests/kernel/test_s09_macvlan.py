@@ -141,6 +141,17 @@ def test_priority_beside_a_bridge(lan, router):
     assert c1.ping(FAR)
 
 
+def test_by_name_and_counted(lan, router):
+    net = lan.create_network("lan", "macvlan", parent="eth0", **LAN)
+    (_, end), (_, other) = on(lan, net, "c1", "c2")
+    done = lan.sandbox("c1").run(["ping", "-c1", "-W5", "c2"], capture_output=True, text=True)
+    assert done.returncode == 0, done
+    assert str(other.ip) in done.stdout
+    assert end.stats()["tx_packets"] > 0
+    assert net.stats()["endpoints"] == 2
+    assert net.stats()["rx_bytes"] >= 0
+
+
 def test_both_families(lan, router):
     net = lan.create_network(
         "lan",
