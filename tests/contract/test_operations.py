@@ -84,6 +84,34 @@ CASES = {
         ),
         "the interface eth0 in /run/netns/box is gone",
     ),
+    "dummy": pytest.param(
+        ((), Link(HOST, "dm-0", "dummy", mac=MAC, alias="cnm:x"), "the interface dm-0 is gone"),
+        marks=pytest.mark.needs("dummy"),
+    ),
+    "vlan": pytest.param(
+        (
+            UPLINK,
+            Link(HOST, "up0.10", "vlan", (("id", 10),), alias="cnm:x", parent="up0"),
+            "the interface up0.10 is gone",
+        ),
+        marks=pytest.mark.needs("vlan"),
+    ),
+    "ipvlan-inside": pytest.param(
+        (
+            (*UPLINK, Namespace(BOX)),
+            Link(
+                HOST,
+                "eth0",
+                "ipvlan",
+                (("mode", "l3"), ("flag", "private")),
+                alias="cnm:end",
+                parent="up0",
+                netns=BOX,
+            ),
+            "the interface eth0 in /run/netns/box is gone",
+        ),
+        marks=pytest.mark.needs("ipvlan"),
+    ),
     "up": ((BRIDGE,), Up(HOST, "br0"), "br0 is down"),
     "lo-up": ((Namespace(BOX),), Up(BOX, "lo"), "lo in /run/netns/box is down"),
     "hairpin": (

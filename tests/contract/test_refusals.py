@@ -81,6 +81,38 @@ REFUSALS = {
         Link(HOST, "x0", "macvlan", parent="br0", mtu=9000),
         errno.EINVAL,
     ),
+    "vlan-up-on-a-link-that-is-down": pytest.param(
+        (
+            (BRIDGE, Link(HOST, "br0.10", "vlan", (("id", 10),), alias="cnm:v", parent="br0")),
+            Up(HOST, "br0.10"),
+            errno.ENETDOWN,
+        ),
+        marks=pytest.mark.needs("vlan"),
+    ),
+    "vlan-under-another-name": pytest.param(
+        (
+            (BRIDGE, Link(HOST, "ten", "vlan", (("id", 10),), alias="cnm:v", parent="br0")),
+            Link(HOST, "br0.10", "vlan", (("id", 10),), alias="cnm:w", parent="br0"),
+            errno.EEXIST,
+        ),
+        marks=pytest.mark.needs("vlan"),
+    ),
+    "ipvlan-beside-a-macvlan": pytest.param(
+        (
+            (BRIDGE, Link(HOST, "x0", "macvlan", parent="br0")),
+            Link(HOST, "x1", "ipvlan", parent="br0"),
+            errno.EBUSY,
+        ),
+        marks=pytest.mark.needs("ipvlan"),
+    ),
+    "macvlan-beside-an-ipvlan": pytest.param(
+        (
+            (BRIDGE, Link(HOST, "x0", "ipvlan", parent="br0")),
+            Link(HOST, "x1", "macvlan", parent="br0"),
+            errno.EBUSY,
+        ),
+        marks=pytest.mark.needs("ipvlan"),
+    ),
     "link-on-a-link-that-is-no-bridge": (
         (Link(HOST, "x0", "vxlan", VXLAN),),
         Link(HOST, "x1", "vxlan", (("id", 8), ("dstport", 4789)), master="x0"),

@@ -77,3 +77,32 @@ def test_ports_are_refused(shell):
     done = shell.do("run", "--net", "l", "-p", "8080:80", "--", "true")
     assert done.returncode != 0
     assert "networks of driver macvlan publish no ports" in done.stderr
+
+
+@pytest.mark.needs("vlan")
+def test_a_vlan(shell, host, router):
+    router.batch(
+        "link add link eth0 name eth0.10 type vlan id 10",
+        "address add 192.168.10.1/24 dev eth0.10",
+        "link set eth0.10 up",
+    )
+    shell(
+        "network", "create", "-d", "macvlan", "--subnet=192.168.10.0/24",
+        "--gateway=192.168.10.1", "-o", "parent=eth0.10", "macvlan10",
+    )  # fmt: skip
+    with router.capture("eth0", "vlan 10 and icmp") as seen:
+        said = shell("run", "--rm", "--net", "macvlan10", "--", "ping", "-c1", "192.168.10.1")
+        assert "1 received" in said
+        assert seen.find("192.168.10.2 > 192.168.10.1: ICMP echo request")
+    shell("network", "rm", "macvlan10")
+    assert "eth0.10" not in host.interfaces()
+
+
+@pytest.mark.needs("ipvlan")
+def test_ipvlan(shell, router):
+    shell(
+        "network", "create", "-d", "ipvlan", "--subnet=192.168.0.0/24", f"--gateway={ROUTER}",
+        "-o", "parent=eth0", "-o", "ipvlan_mode=l2", "db_net",
+    )  # fmt: skip
+    said = shell("run", "--rm", "--net", "db_net", "--ip=192.168.0.9", "--", "ping", "-c1", ROUTER)
+    assert "1 received" in said

@@ -12,6 +12,7 @@ from pycnm.errors import KernelError
 from pycnm.kernel import rtnl
 from pycnm.kernel.session import GONE, MANY, REALISATIONS, Doomed, LinuxSession, Queued, refusal
 from pycnm.plan import links as plan
+from pycnm.plan.host import TWIN
 from pycnm.plan.operation import HOST
 
 if TYPE_CHECKING:
@@ -202,7 +203,9 @@ def _settle(session: LinuxSession, fact: plan.Link, ns: str, request: bytes) -> 
         if found is None and fact.netns:
             _bear(session, fact)
             return
-        if found is None or not _ours(found, fact.alias, fact.group):
+        if found is None:
+            raise refusal(fact, errno.EEXIST, TWIN)
+        if not _ours(found, fact.alias, fact.group):
             raise _taken(fact, plan.at(ns, fact.name))
         parent = _look(session, fact.ns, fact.parent) if fact.parent else None
         if found.kind == fact.kind and _sits(fact, found, parent):

@@ -9,6 +9,8 @@ from netaddr import IPNetwork
 
 from pycnm.errors import NotSupportedError
 
+TWIN = "there is one like it under another name; `ip -details link` shows it"
+"""Why a link can't be made, though its name is free."""
 _MODULES = {"vlan": "8021q"}
 
 

@@ -7,6 +7,7 @@ import errno
 from pycnm.errors import KernelError
 from pycnm.kernel import rtnl
 from pycnm.plan import links as plan
+from pycnm.plan.host import TWIN
 from pycnm.plan.operation import Operation
 from pycnm.testing import settings
 from pycnm.testing.machine import Link, Machine, Namespace
@@ -318,7 +319,7 @@ def _refuse_on(machine: Machine, fact: plan.Link, parent: Link | None) -> None:
     ]
     if fact.kind == "vlan":
         if options["id"] in {other.options.get("id") for other in beside if other.kind == "vlan"}:
-            raise refusal(fact, errno.EEXIST)
+            raise refusal(fact, errno.EEXIST, TWIN)
         return
     # One handler of what a link receives, which a bridge has as well.
     if parent.master is not None or {other.kind for other in beside} - {"vlan", fact.kind}:
