@@ -124,10 +124,9 @@ class Link(Operation):
         One that sits on a link elsewhere doesn't go with its namespace, which a
         process may keep: it would still be on the wire.
         """
-        if self.netns not in {"", self.ns} and self.parent:
-            return (_link(self.ns, self.parent),)
         on = (_link(self.ns, self.parent),) if self.parent else ()
-        return (_namespace(self.netns or self.ns), *on)
+        elsewhere = on and self.netns not in {"", self.ns}
+        return on if elsewhere else (_namespace(self.netns or self.ns), *on)
 
 
 @attrs.frozen
@@ -171,10 +170,7 @@ class Veth(Operation):
 
 @attrs.frozen
 class Parent(Operation):
-    """An interface of somebody else's that links of ours sit on: it is there, and up.
-
-    It is never changed: neither made, nor taken up or down.
-    """
+    """An interface of others that links of ours sit on is there, and up; it is never changed."""
 
     ns: str
     link: str
@@ -188,7 +184,7 @@ class Parent(Operation):
         return (_namespace(self.ns),)
 
     def undo(self, session: Session) -> None:
-        """It is left as it is."""
+        """Leave it as it is."""
 
     def gone(self) -> str:
         """That it isn't there, in words."""
@@ -199,8 +195,8 @@ class Parent(Operation):
 
     def down(self) -> str:
         """That it is down, in words."""
-        command = f"{ip(self.ns)} link set {quote(self.link)} up"
-        return f"{at(self.ns, self.link)}, which networks sit on, is down: `{command}`"
+        whose, up = at(self.ns, self.link), f"{ip(self.ns)} link set {quote(self.link)} up"
+        return f"{whose}, which networks sit on, is down: `{up}`"
 
 
 @attrs.frozen
