@@ -8,6 +8,7 @@ marked `needs` or `lacks`, and so much of the kernel lane as fits as a second op
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,17 +34,10 @@ AGAIN = [
 """What is run on the second kernel, too: what the kernel is asked for, and what it does then."""
 
 OPTIONS = [
-    "-n",
-    "2",
-    "--dist=worksteal",
-    "--whole-kernel",
-    "--durations=20",
-    "--tb=short",
-    "--timeout=600",
-    "-p",
-    "no:cacheprovider",
-    "-q",
-]
+    # A guest that hangs has said which tests it had run.
+    "-v", "-n", "2", "--dist=worksteal", "-p", "no:cacheprovider", "--tb=short", "--durations=10",
+    "--timeout=600", "--whole-kernel",
+]  # fmt: skip
 
 
 def collected(*words):
@@ -66,6 +60,8 @@ def chosen(words):
 
 
 def main(words):
+    # Whoever is ended by it has its guest ended first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     tests = chosen(words)
     if not tests:
         raise SystemExit("vm: these arguments choose no test")
@@ -73,7 +69,7 @@ def main(words):
     print(f"vm: {len(tests)} tests under Linux {kernel.release}", flush=True)
     with tempfile.TemporaryDirectory(prefix="pycnm-vm-") as directory:
         share = Path(directory)
-        luggage.pack(share / "luggage", share / "stage")
+        luggage.pack(share / "luggage")
         given = [*OPTIONS, f"--junit-xml={guest.SHARE}/junit.xml", *tests]
         (share / "arguments").write_text("\n".join(given) + "\n")
         guest.run(kernel, share)

@@ -17,8 +17,8 @@ import luggage
 
 SHARE = "/run/vm/share"
 """Where the guest has the directory it shares with us."""
-LIMIT = 30 * 60
-"""Seconds after which a guest is taken for hanging."""
+LIMIT, SILENCE = 60 * 60, 15 * 60
+"""Seconds that a guest may take, and those it may take without a word, or it hangs."""
 
 _SCRIPT = Path(__file__).with_name("guest.sh")
 # A second export of this machine's root: how it is mounted is the guest's choice.
@@ -26,12 +26,12 @@ _QEMU = (
     "-fsdev local,id=tree,path=/,security_model=none,readonly=on,multidevs=remap "
     "-device virtio-9p-pci,fsdev=tree,mount_tag=tree"
 )
-# A kernel that stumbles stops, and so is seen; what protects from neighbours costs a guest
-# without hardware virtualisation half its speed.
+# A kernel that stumbles stops, and so is seen.  Without `norandmaps` programs would be
+# translated anew each time they start, and would take twice as long.
 _KERNEL = "oops=panic mitigations=off init_on_alloc=0 audit=0 norandmaps"
 
 
-def run(kernel, share, limit=LIMIT):
+def run(kernel, share):
     """Boot a kernel and let it run the tests of `share/arguments`, until it ends or is ended."""
     begun = time.monotonic()
     words = [SHARE, str(kernel.modules), str(luggage.ROOT), sys.executable]
@@ -40,8 +40,7 @@ def run(kernel, share, limit=LIMIT):
         # A /dev/kvm that is there may still not work.
         "vng", "--disable-kvm", "--run", str(kernel.image), "--memory", "3G", "--cpus", "2",
         "--user", "root", "--rwdir", f"{SHARE}={share}", "--append", _KERNEL, "--verbose",
-        "--disk", f"{share}/luggage",
-        f"--qemu-opts={_QEMU}", "--", script,
+        "--disk", f"{share}/luggage", f"--qemu-opts={_QEMU}", "--", script,
     ]  # fmt: skip
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with (
@@ -51,7 +50,7 @@ def run(kernel, share, limit=LIMIT):
                          start_new_session=True) as process,
     ):  # fmt: skip
         try:
-            _follow(process, share / "log", time.monotonic() + limit)
+            _follow(process, share / "log", time.monotonic() + LIMIT)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -64,15 +63,16 @@ def run(kernel, share, limit=LIMIT):
 
 def _follow(process, log, end):
     """Print a log that grows, while a process runs."""
-    shown, running = 0, True
+    shown, silent, running = 0, time.monotonic() + SILENCE, True
     while running:
-        running = process.poll() is None and time.monotonic() < end
+        running = process.poll() is None and time.monotonic() < min(end, silent)
         if log.exists():
             with log.open("rb") as opened:
                 opened.seek(shown)
                 new = opened.read()
-            shown += len(new)
-            print(new.decode(errors="replace"), end="", flush=True)
+            if new:
+                shown, silent = shown + len(new), time.monotonic() + SILENCE
+                print(new.decode(errors="replace"), end="", flush=True)
         time.sleep(0.5 * running)
 
 

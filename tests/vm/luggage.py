@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -30,13 +31,18 @@ _UNUSED = {
 _OPTIMISED = (".opt-1.pyc", ".opt-2.pyc")
 
 
-def pack(image, stage):
-    """Make an image of a disk with all that, under the names it has on this machine.
+def pack(image):
+    """Make an image of a disk with all that, under the names it has on this machine."""
+    with tempfile.TemporaryDirectory(dir=image.parent) as directory:
+        stage = Path(directory)
+        _collect(stage)
+        size = sum(4 + path.lstat().st_size // 1024 for path in stage.rglob("*"))
+        image.touch()
+        words = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", stage]
+        subprocess.run([*words, image, f"{size + size // 4}k"], check=True)
 
-    Args:
-        image: where the image shall be.
-        stage: where the directory it is made of shall be.
-    """
+
+def _collect(stage):
     for name in PROGRAMS:
         if found := shutil.which(name):
             _program(stage, Path(found))
@@ -50,10 +56,6 @@ def pack(image, stage):
             if not _unimported(place.name):
                 _tree(stage, place, _unimported) if place.is_dir() else _file(stage, place)
     _tree(stage, ROOT, _hidden)
-    size = sum(4 + path.lstat().st_size // 1024 for path in stage.rglob("*"))
-    image.touch()
-    words = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", stage]
-    subprocess.run([*words, image, f"{size + size // 4}k"], check=True)
 
 
 def _program(stage, path):
