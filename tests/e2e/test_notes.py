@@ -361,7 +361,7 @@ def test_s16_found_by_name_at_once(my_bridge):
         "10.20.30.77", "10.20.30.77",
     ]  # fmt: skip
     short = notes("head -c 12 sandboxes/c3/id")
-    assert notes("grep 77 networks/blue/names").split() == [
+    assert notes("grep ^10.20.30.77 networks/blue/names").split() == [
         "10.20.30.77", "c3", "web", "db", short,
         *(f"{name}.blue" for name in ("c3", "web", "db", short)),
     ]  # fmt: skip
