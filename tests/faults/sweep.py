@@ -17,7 +17,7 @@ from pathlib import Path
 import attrs
 import operations
 import sight
-from surroundings import agents, dismiss_agents
+from surroundings import agents, dismiss_agents, keepers
 from topology import RUN_NETNS, Machine, until
 from trials import Fault, late
 
@@ -56,9 +56,11 @@ class Ground:
 
     def reboot(self):
         """Pull the plug of the host, and have it come up: all but the state directory is gone."""
-        for agent in agents(self.directory):
-            os.kill(agent, signal.SIGKILL)
-        until(lambda: not agents(self.directory))
+        # Their keeper first, or there would be others at once.
+        for pid in (*keepers(self.directory), *agents(self.directory)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: not keepers(self.directory) + agents(self.directory))
         self._unpin()
         self.outside.batch("link del eth0")
         self.host.remove()

@@ -31,6 +31,7 @@ _SAMPLE = 0xF1E2
 _BLOCK = 4096
 _READ = (1 << 16) + 1
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_STAYS = {errno.EROFS, errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOENT, errno.ENOTDIR}
 
 
 class Resolvers:
@@ -228,12 +229,14 @@ class _NetnsFiles:
 
     def remove(self, session: LinuxSession, fact: plan.NetnsFiles) -> None:
         del session
-        if _leads_to(fact.path) == fact.directory:
-            with contextlib.suppress(OSError):
-                Path(fact.path).unlink()
-        # Others' links are in it, or nobody needs it: who died may have made no more than it.
-        with contextlib.suppress(OSError):
+        try:
+            if _leads_to(fact.path) == fact.directory:
+                Path(fact.path).unlink(missing_ok=True)
+            # Where others' links are in it, it stays; who died may have made no more than it.
             Path(plan.ETC_NETNS).rmdir()
+        except OSError as error:
+            if error.errno not in _STAYS:
+                raise refusal(fact, error.errno or errno.EIO, error.strerror or "") from error
 
     def differs(self, session: LinuxSession, fact: plan.NetnsFiles) -> str | None:
         del session
