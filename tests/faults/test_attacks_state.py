@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from surroundings import agents, dismiss_agents, keepers
-from topology import RUN_NETNS, inside
+from topology import RUN_NETNS, inside, until
 
 import pycnm
 
@@ -197,6 +197,8 @@ def test_nothing_listens_but_a_socket_with_a_path(host, home, tally):
     with pycnm.Controller(home / "state", host=host.name) as cnm:
         box = use(cnm)
         (agent,) = agents(home)
+        # The agent starts it when it has answered.
+        assert until((home / "state/keeper.sock").exists)
         ours = [agent, *keepers(home)]
         own = {
             os.readlink(entry) for pid in ours for entry in Path("/proc", str(pid), "fd").iterdir()

@@ -77,17 +77,27 @@ def _reboot(engine: Engine) -> list[str]:
     """
     quarantine.sweep(engine.db)
     with engine.locks.hold([Lock.recovery(), Lock.host(exclusive=True)]):
+        # Unlike everything else, what is on a disk is as it was.  It goes first, as long as
+        # it is recorded: who dies over it leaves it to the next.
+        with engine.reading() as reader:
+            links = _links(reader)
+        troubles = _cleared(engine, links) and _cleared(engine, links)
         with engine.db.write(durable=True) as tx:
             _settle_all(engine, tx)
-            links = _links(tx)
             for box in records.sandboxes(tx):
                 # One that is the host is there again when the host is.
                 if not box.spec.is_host and not box.down:
                     _put_down(tx, box)
             _forget_defaults(tx)
-        shutil.rmtree(engine.state_dir / "sandboxes", ignore_errors=True)
-        # Unlike everything else, /etc is as it was.
-        return [*_attempt(engine, undo=links), *_again(engine)]
+        return [*troubles, *_again(engine)]
+
+
+def _cleared(engine: Engine, links: Sequence[Operation]) -> list[str]:
+    """Remove the files of sandboxes, and the links to them; what couldn't be."""
+    files = engine.state_dir / "sandboxes"
+    shutil.rmtree(files, ignore_errors=True)
+    left = [f"the files of sandboxes in {files} can't be removed"] if files.exists() else []
+    return [*left, *_attempt(engine, undo=links)]
 
 
 def _settle_all(engine: Engine, tx: records.Reader) -> None:
@@ -124,8 +134,13 @@ def _forget_defaults(tx: records.Reader) -> None:
             tx.execute("DELETE FROM operations WHERE owner = ?", (owner,))
 
 
-def _links(tx: records.Reader) -> list[Operation]:
-    return [operation for _, operation in recorded(tx, kinds=[NetnsFiles])]
+def _links(reader: records.Reader) -> list[Operation]:
+    """Those that are there, or were being made or removed."""
+    rows = reader.execute(
+        "SELECT body FROM operations WHERE body LIKE ? ORDER BY number",
+        (f'["{NetnsFiles.__name__}",%',),
+    )
+    return [Operation.from_json(body) for (body,) in rows]
 
 
 def _again(engine: Engine) -> list[str]:
