@@ -15,6 +15,8 @@ from pycnm.dns.query import Malformed
 from pycnm.dns.view import View
 from pycnm.engine.naming import Naming
 
+UNREADABLE = -1
+
 AT_ONCE = 32
 """So many datagrams of one sandbox, and messages of its streams, are answered in a turn."""
 
@@ -33,13 +35,13 @@ class Books:
         self._revision = 0
 
     def revision(self) -> int:
-        """A number that is another one after every change.
-
-        Raises:
-            sqlite3.Error: it can't be read.
-        """
-        if self.naming.refresh():
-            self._revision += 1
+        """A number that is another one after every change; `UNREADABLE` if that can't be told."""
+        try:
+            if self.naming.refresh():
+                self._revision += 1
+        except sqlite3.Error as error:
+            _log.warning("what the database records can't be read: %s", error)
+            return UNREADABLE
         return self._revision
 
 
@@ -63,7 +65,7 @@ class Desk:
         self._books = books
         self._read = view
         self._way = way
-        self._revision = -1
+        self._revision = UNREADABLE
         self._view: View | None = None
         self._answers: Answers | None = None
         self._forwards = Forwards(self._whom, room)
@@ -80,18 +82,22 @@ class Desk:
         self._left -= 1
         return self._left >= 0
 
-    def look(self) -> None:
-        """See what is recorded now: before answers are given, once for those given at a stroke."""
-        try:
+    def look(self, revision: int | None = None) -> None:
+        """See what is recorded now: once before messages are answered that have all come.
+
+        Args:
+            revision: of what is recorded, if it was asked for since they have come.
+        """
+        if revision is None:
             revision = self._books.revision()
-            if revision == self._revision:
-                return
-            view = self._read()
+        if revision == self._revision != UNREADABLE:
+            return
+        try:
+            view = None if revision == UNREADABLE else self._read()
         except sqlite3.Error as error:
             # What was seen may not be true any more.
             _log.warning("what the database records can't be read: %s", error)
-            self._revision, self._view, self._answers = -1, None, None
-            return
+            revision, view = UNREADABLE, None
         if view is not self._view:
             self._view = view
             self._answers = None if view is None else Answers(view)

@@ -110,8 +110,11 @@ class Listening:
         """Begin to answer."""
         self._reader = recorded.reader(self._directory)
         naming, room = Naming(self._reader), Room(MOST)
-        desk = Desk(Books(naming), naming.everything, lambda _: Way(None, socket.socket), room)
-        self._parts = (desk, Datagrams(self._pair[0], desk), Streams(self._pair[1], desk, room))
+        books = Books(naming)
+        desk = Desk(books, naming.everything, lambda _: Way(None, socket.socket), room)
+        datagrams = Datagrams(books)
+        datagrams.begin(self._pair[0], desk)
+        self._parts = (desk, datagrams, Streams(self._pair[1], desk, room))
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Nothing can be asked of it.

@@ -42,28 +42,30 @@ class Resolving:
         self._host = HostServers(host)
         self._inside = inside
         self._room = room
-        self._answered: dict[str, tuple[Desk, Datagrams, Streams]] = {}
+        self._datagrams = Datagrams(self._books)
+        self._answered: dict[str, tuple[socket.socket, Desk, Streams]] = {}
 
     def begin(self, token: Token, pair: Pair) -> None:
         """Answer what comes to the sockets of a sandbox; they stay the caller's."""
         view = partial(self._naming.view, token.sandbox)
         desk = Desk(self._books, view, partial(self._way, token), self._room)
-        self._answered[token.sandbox] = (
-            desk,
-            Datagrams(pair[0], desk),
-            Streams(pair[1], desk, self._room),
-        )
+        self._datagrams.begin(pair[0], desk)
+        self._answered[token.sandbox] = pair[0], desk, Streams(pair[1], desk, self._room)
 
     def end(self, sandbox: str) -> None:
         """Answer a sandbox no more."""
-        for each in self._answered.pop(sandbox, ()):
-            each.close()
+        if sandbox in self._answered:
+            holder, desk, streams = self._answered.pop(sandbox)
+            self._datagrams.end(holder)
+            desk.close()
+            streams.close()
         self._naming.forget(sandbox)
 
     def close(self) -> None:
         """Answer nobody any more."""
         for sandbox in list(self._answered):
             self.end(sandbox)
+        self._datagrams.close()
         self._reader.close()
 
     def _way(self, token: Token, view: View) -> Way:
