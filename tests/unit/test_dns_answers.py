@@ -150,6 +150,8 @@ def test_pointers(answers):
         "0." * 31 + "ip6.arpa",
         "00." * 32 + "ip6.arpa",
         "0." * 33 + "ip6.arpa",
+        # Blanks are no digits: this isn't 10.0.1.2.
+        "2.0.1.0.0.0.a.0." + r"\032." * 24 + "ip6.arpa",
     ],
 )
 def test_a_pointer_of_no_address_here_is_for_others(answers, name):
@@ -193,6 +195,7 @@ def test_options_of_the_client_are_not_echoed(answers):
     message = ask(answers, "db", use_edns=0, options=cookie, want_dnssec=True)
     assert (message.options, message.payload) == ((), 1232)
     assert message.ednsflags == dns.flags.DO
+    assert ask(answers, "db", use_edns=0, ednsflags=0xFFFF).ednsflags == dns.flags.DO
     assert ask(answers, "db").edns == -1
 
 
@@ -231,6 +234,16 @@ def test_what_is_extra_is_left_out_rather_than_cut():
     assert len(told(message)) == 10
     assert not message.flags & dns.flags.TC
     assert 0 < sum(map(len, message.additional)) < 90
+
+
+def test_with_what_is_cut_there_is_nothing_extra():
+    crowd = [
+        Member((f"m{i}", "all"), (IPAddress(0x0A000000 + i),), (("tcp", 80),)) for i in range(50)
+    ]
+    for _ in range(20):
+        message = ask(Answers(View((Segment("n", crowd),))), "_80._tcp.all", "SRV")
+        assert message.flags & dns.flags.TC
+        assert message.additional == []
 
 
 def test_dots_for_names_without_any():

@@ -63,6 +63,8 @@ def test_options_are_not_passed_on_and_sizes_are_bounded():
     sent = dns.message.from_wire(request.data)
     assert (sent.edns, sent.payload, sent.options) == (0, 1232, ())
     assert sent.ednsflags == dns.flags.DO
+    _, request = ask(use_edns=0, ednsflags=0xFFFF)
+    assert dns.message.from_wire(request.data).ednsflags == dns.flags.DO
     _, request = ask(use_edns=0, payload=600)
     assert dns.message.from_wire(request.data).payload == 600
 
@@ -142,8 +144,12 @@ def test_who_may_share_a_forward():
         ask("other.test"),
         ask(kind="AAAA"),
         ask(use_edns=0),
+        ask(use_edns=0, payload=4096),
+        ask(use_edns=0, want_dnssec=True),
         ask(rdclass="CH"),
         ask(flags=dns.flags.RD | dns.flags.CD),
         ask(flags=0),
     ):
         assert upstream.identity(other[0]) != alike
+    sizes = {upstream.identity(ask(use_edns=0, payload=size)[0]) for size in (512, 1232, 4096)}
+    assert len(sizes) == 3

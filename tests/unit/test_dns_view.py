@@ -79,7 +79,8 @@ def test_an_address_that_two_have_is_one():
 
 
 def test_a_name_written_twice_is_one():
-    assert who(View((Segment("n", [Member(("a", "A", "a"), ())]),)), "a") == ("n", ["a"])
+    members = [Member(("a", "A", "a"), ()), Member(("b", "a", "A"), ())]
+    assert who(View((Segment("n", members),)), "a") == ("n", ["a", "b"])
 
 
 def test_a_dot_inside_a_label_separates_nothing():
