@@ -23,6 +23,7 @@ from trials import Fault, late
 
 import pycnm
 from cnmfs import mounting
+from pycnm.plan.names import ETC_NETNS
 
 WORST = 5
 """After so many failures of one operation the rest of its points can wait."""
@@ -95,6 +96,7 @@ class Ground:
         """End it, whatever state it is in."""
         dismiss_agents(self.directory, holding=True)
         self._unpin()
+        shutil.rmtree(ETC_NETNS, ignore_errors=True)
         for machine in self.machines:
             machine.remove()
 
