@@ -198,8 +198,9 @@ def control_group() -> Iterator[str]:
     def remove() -> None:
         for parent in (_CGROUPS, *_CGROUPS.iterdir()):
             for path, _, _ in os.walk(parent / name, topdown=False):
-                for pid in (Path(path) / "cgroup.procs").read_text().split():
-                    with contextlib.suppress(ProcessLookupError):
+                # Of those that are ending, the group or the process may be gone by now.
+                with contextlib.suppress(OSError):
+                    for pid in (Path(path) / "cgroup.procs").read_text().split():
                         os.kill(int(pid), signal.SIGKILL)
                 wait_for(lambda path=path: _removed(path), f"{path} stays")
 
