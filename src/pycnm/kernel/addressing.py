@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from pycnm.errors import KernelError
-from pycnm.kernel import rtnl
+from pycnm.kernel import rtinet, rtnl
 from pycnm.kernel.links import ROUTE, index, state
 from pycnm.kernel.netlink import Message, Socket
 from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
@@ -22,12 +22,12 @@ def _dumped(session: LinuxSession, ns: str, request: bytes) -> list[Message]:
 class _Addresses:
     def add(self, session: LinuxSession, fact: plan.Address) -> None:
         number = index(session, fact, fact.ns, fact.link)
-        message = rtnl.new_address(number, fact.address)
+        message = rtinet.new_address(number, fact.address)
 
         def settle() -> None:
             if not self._connected(session, fact, number):
                 answer = session.socket(fact.ns).request(
-                    [rtnl.connected_route(number, fact.address)]
+                    [rtinet.connected_route(number, fact.address)]
                 )[0]
                 if answer.code not in {0, errno.EEXIST}:
                     raise refusal(fact, answer.code, answer.text)
@@ -37,8 +37,8 @@ class _Addresses:
     def remove(self, session: LinuxSession, fact: plan.Address) -> None:
         with contextlib.suppress(LookupError):
             link = state(session, fact.ns, fact.link)
-            if link is not None and self._origin(session, fact, link.ifindex) == rtnl.ORIGIN:
-                message = rtnl.delete_address(link.ifindex, fact.address)
+            if link is not None and self._origin(session, fact, link.ifindex) == rtinet.ORIGIN:
+                message = rtinet.delete_address(link.ifindex, fact.address)
                 session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Address) -> str | None:
@@ -54,10 +54,10 @@ class _Addresses:
     @staticmethod
     def _origin(session: LinuxSession, fact: plan.Address, number: int) -> int | None:
         plain, _, length = fact.address.partition("/")
-        family, data = rtnl.packed(plain)
+        family, data = rtinet.packed(plain)
         wanted = (number, data, int(length))
-        for received in _dumped(session, fact.ns, rtnl.get_addresses(family, number)):
-            found = rtnl.address_state(received)
+        for received in _dumped(session, fact.ns, rtinet.get_addresses(family, number)):
+            found = rtinet.address_state(received)
             if (found.ifindex, found.address, found.prefixlen) == wanted:
                 return found.origin
         return None
@@ -66,13 +66,13 @@ class _Addresses:
     def _connected(session: LinuxSession, fact: plan.Address, number: int) -> bool:
         """Whether the kernel's own route to the subnet is there, or none can be."""
         plain, _, length = fact.address.partition("/")
-        family, data = rtnl.packed(plain)
-        wanted = (rtnl.first_of(data, int(length)), int(length))
+        family, data = rtinet.packed(plain)
+        wanted = (rtinet.first_of(data, int(length)), int(length))
         link = state(session, fact.ns, fact.link)
         if int(length) == 8 * len(data) or link is None or not link.up:
             return True
-        for received in _dumped(session, fact.ns, rtnl.get_routes(family, number)):
-            found = rtnl.route_state(received)
+        for received in _dumped(session, fact.ns, rtinet.get_routes(family, number)):
+            found = rtinet.route_state(received)
             if (
                 found is not None
                 and (found.destination, found.prefixlen) == wanted
@@ -87,10 +87,10 @@ def twins(connection: Socket, facts: Sequence[plan.Address]) -> list[str]:
     """Addresses that another link has as well, with how to take them off it; sentences."""
     ours = {}
     for fact in facts:
-        ours[rtnl.packed(fact.address.partition("/")[0])[1]] = fact
+        ours[rtinet.packed(fact.address.partition("/")[0])[1]] = fact
     told = []
-    for received in connection.dump(rtnl.get_addresses()) if ours else ():
-        found = rtnl.address_state(received)
+    for received in connection.dump(rtinet.get_addresses()) if ours else ():
+        found = rtinet.address_state(received)
         twin = ours.get(found.address)
         link = "" if twin is None else _name(found.ifindex)
         # A driver may give several links of ours the same one: those are no twins.
@@ -118,14 +118,16 @@ def _name(number: int) -> str:
 
 def _subnet(fact: plan.Address) -> str:
     plain, _, length = fact.address.partition("/")
-    family, data = rtnl.packed(plain)
-    return f"{socket.inet_ntop(family, rtnl.first_of(data, int(length)))}/{length}"
+    family, data = rtinet.packed(plain)
+    return f"{socket.inet_ntop(family, rtinet.first_of(data, int(length)))}/{length}"
 
 
 class _Routes:
     def add(self, session: LinuxSession, fact: plan.Route) -> None:
         number = index(session, fact, fact.ns, fact.link)
-        message = rtnl.route(rtnl.RTM_NEWROUTE, fact.destination, fact.gateway, number, fact.table)
+        message = rtinet.route(
+            rtinet.RTM_NEWROUTE, fact.destination, fact.gateway, number, fact.table
+        )
         settle = self._settle(session, fact)
         session.queue(fact.ns, ROUTE, Queued(fact, message, settle=settle))
 
@@ -133,8 +135,8 @@ class _Routes:
         with contextlib.suppress(LookupError):
             link = state(session, fact.ns, fact.link)
             if link is not None:
-                message = rtnl.route(
-                    rtnl.RTM_DELROUTE, fact.destination, fact.gateway, link.ifindex, fact.table
+                message = rtinet.route(
+                    rtinet.RTM_DELROUTE, fact.destination, fact.gateway, link.ifindex, fact.table
                 )
                 session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
@@ -159,12 +161,14 @@ class _Routes:
     @staticmethod
     def _present(session: LinuxSession, fact: plan.Route) -> bool:
         plain, _, length = fact.destination.partition("/")
-        family, data = rtnl.packed(plain)
-        gateway = rtnl.packed(fact.gateway)[1] if fact.gateway else b""
+        family, data = rtinet.packed(plain)
+        gateway = rtinet.packed(fact.gateway)[1] if fact.gateway else b""
         link = state(session, fact.ns, fact.link)
         number = 0 if link is None else link.ifindex
-        for received in _dumped(session, fact.ns, rtnl.get_routes(family, number)) if link else ():
-            found = rtnl.route_state(received)
+        for received in (
+            _dumped(session, fact.ns, rtinet.get_routes(family, number)) if link else ()
+        ):
+            found = rtinet.route_state(received)
             if (
                 found is not None
                 and (found.destination or bytes(len(data)), found.prefixlen) == (data, int(length))
@@ -181,22 +185,22 @@ class _Rules:
         if self.differs(session, fact) is None:
             # The kernel takes the same rule twice, under another priority.
             return
-        message = rtnl.rule(rtnl.RTM_NEWRULE, fact.source, fact.table)
+        message = rtinet.rule(rtinet.RTM_NEWRULE, fact.source, fact.table)
         session.queue(fact.ns, ROUTE, Queued(fact, message, frozenset({errno.EEXIST})))
 
     def remove(self, session: LinuxSession, fact: plan.Rule) -> None:
-        message = rtnl.rule(rtnl.RTM_DELRULE, fact.source, fact.table)
+        message = rtinet.rule(rtinet.RTM_DELRULE, fact.source, fact.table)
         with contextlib.suppress(LookupError):
             session.namespace(fact.ns)
             session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
     def differs(self, session: LinuxSession, fact: plan.Rule) -> str | None:
         plain, _, length = fact.source.partition("/")
-        family, data = rtnl.packed(plain)
+        family, data = rtinet.packed(plain)
         wanted = (data, int(length) if length else 8 * len(data), fact.table)
         with contextlib.suppress(LookupError):
-            for received in _dumped(session, fact.ns, rtnl.get_rules(family)):
-                if rtnl.rule_state(received) == wanted:
+            for received in _dumped(session, fact.ns, rtinet.get_rules(family)):
+                if rtinet.rule_state(received) == wanted:
                     return None
         table = plan.at(fact.ns, f"table {fact.table}")
         return f"the routing rule from {fact.source} to {table} is gone"

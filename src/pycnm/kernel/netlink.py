@@ -97,6 +97,11 @@ def u32(kind: int, value: int) -> bytes:
     return attribute(kind, value.to_bytes(4, NATIVE))
 
 
+def u32_of(data: bytes | None) -> int:
+    """The number in an attribute of `u32`; 0 if there is none."""
+    return int.from_bytes(data, NATIVE) if data else 0
+
+
 def be32(kind: int, value: int) -> bytes:
     """One attribute that holds 32 bits in network order (netfilter's habit)."""
     return attribute(kind, value.to_bytes(4, "big"))

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 
 from pycnm.errors import KernelError
-from pycnm.kernel import rtnl
+from pycnm.kernel import rtinet, rtnl
 from pycnm.kernel.netlink import (
     NATIVE,
     NETLINK_NETFILTER,
@@ -34,8 +34,8 @@ from pycnm.plan.suspicion import EVERYTHING, NOTHING, Suspicion
 _GROUPS = sum(1 << group - 1 for group in (1, 5, 7, 8, 9, 11, 19, 24, 25))
 _NFTABLES = 1 << 7 - 1
 _LINKS = {rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK}
-_ADDRESSES = {rtnl.RTM_NEWADDR, rtnl.RTM_DELADDR}
-_ROUTES = {rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE}
+_ADDRESSES = {rtinet.RTM_NEWADDR, rtinet.RTM_DELADDR}
+_ROUTES = {rtinet.RTM_NEWROUTE, rtinet.RTM_DELROUTE}
 _NEWNETCONF, _NETCONF_IFINDEX = 80, 1
 _MARK = "cnm:"
 _PARENT = "cnm:parent:"
@@ -150,7 +150,7 @@ class Notices:
         if kind in _ADDRESSES:
             return self._at(_index(payload))
         if kind in _ROUTES:
-            route = rtnl.route_state(received)
+            route = rtinet.route_state(received)
             return NOTHING if route is None else self._at(route.ifindex)
         if kind == _NEWNETCONF:
             return self._of_settings(payload)

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 
-from pycnm.kernel import rtnl
+from pycnm.kernel import rtinet, rtnl
 from pycnm.kernel.netlink import NETLINK_ROUTE, Message, Socket
 from pycnm.plan.host import Prefix
 
@@ -64,7 +64,7 @@ class OnLinkRoutes:
         try:
             self._routes.clear()
             with Socket(NETLINK_ROUTE) as connection:
-                for received in connection.dump(rtnl.get_routes(socket.AF_INET)):
+                for received in connection.dump(rtinet.get_routes(socket.AF_INET)):
                     self._apply(received)
         except BaseException:
             # Half of the routes must not be taken for all of them.
@@ -81,16 +81,16 @@ class OnLinkRoutes:
                 for key in [key for key in self._routes if key[2] == ifindex]:
                     del self._routes[key]
             return
-        if received.kind not in {rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE}:
+        if received.kind not in {rtinet.RTM_NEWROUTE, rtinet.RTM_DELROUTE}:
             return
         _, _, _, _, table, _, scope, _, _ = _HEADER.unpack_from(received.payload)
         if scope != _SCOPE_LINK or table != _MAIN:
             return
-        route = rtnl.route_state(received)
+        route = rtinet.route_state(received)
         if route is None or not route.destination:
             return
         key = (route.destination, route.prefixlen, route.ifindex)
-        if received.kind == rtnl.RTM_NEWROUTE:
+        if received.kind == rtinet.RTM_NEWROUTE:
             first = int.from_bytes(route.destination, "big")
             self._routes[key] = Prefix(first, route.prefixlen)
         else:

@@ -15,7 +15,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from pycnm.errors import NotFoundError
-from pycnm.kernel import rtnl
+from pycnm.kernel import rtinet, rtnl
 from pycnm.kernel.netlink import NETLINK_ROUTE, Message, Socket, message
 
 _FAMILIES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
@@ -39,7 +39,7 @@ def interfaces() -> list[dict[str, Any]]:
     """Every interface with its addresses, as `ip -json address` shows them."""
     with Socket(NETLINK_ROUTE) as connection:
         links = _dump(connection, ifinfmsg, rtnl.get_links())
-        addresses = _dump(connection, ifaddrmsg, rtnl.get_addresses())
+        addresses = _dump(connection, ifaddrmsg, rtinet.get_addresses())
     return [
         {
             "ifindex": link["index"],
@@ -76,7 +76,7 @@ def routes() -> list[dict[str, Any]]:
             link["index"]: link.get_attr("IFLA_IFNAME")
             for link in _dump(connection, ifinfmsg, rtnl.get_links())
         }
-        found = _dump(connection, rtmsg, rtnl.get_routes())
+        found = _dump(connection, rtmsg, rtinet.get_routes())
     return [
         _route(item, names)
         for item in found

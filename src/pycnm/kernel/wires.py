@@ -6,7 +6,7 @@ import contextlib
 import errno
 import socket
 
-from pycnm.kernel import rtnl
+from pycnm.kernel import rtinet, rtnl
 from pycnm.kernel.links import ROUTE, index, state
 from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
 from pycnm.plan import wires as plan
@@ -50,8 +50,8 @@ class _Wires:
 
 
 def _addresses(session: LinuxSession, ns: str, number: int) -> list[str]:
-    request = rtnl.get_addresses(index=number)
-    found = map(rtnl.address_state, session.socket(ns).dump(request))
+    request = rtinet.get_addresses(index=number)
+    found = map(rtinet.address_state, session.socket(ns).dump(request))
     return [_text(each.address) for each in found if each.ifindex == number]
 
 
