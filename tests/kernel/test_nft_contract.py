@@ -14,7 +14,7 @@ import pytest
 from features import has
 from netaddr import EUI, IPAddress, IPNetwork
 
-from pycnm.kernel import netns, nfnetlink
+from pycnm.kernel import netns, nfnetlink, nfreading
 from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
 from pycnm.kernel.worker import run_apart
 from pycnm.nft import ruleset, statements
@@ -277,10 +277,10 @@ class TestEncodedIsPrinted:
         namespace.load((*SKELETON, *ELEMENTS, *GUARDED))
         chain = PLAIN_GUARD[0]
         for item in (*ELEMENTS, chain, PLAIN_TABLE):
-            assert nfnetlink.has(namespace.socket, item)
+            assert nfreading.has(namespace.socket, item)
             text = f"flush {item.reference}\n" if item is chain else ""
             namespace.nft("-f", "-", text=f"{text}delete {item.reference}\n")
-            assert not nfnetlink.has(namespace.socket, item)
+            assert not nfreading.has(namespace.socket, item)
 
 
 class TestSending:
@@ -304,15 +304,15 @@ class TestSending:
         assert namespace.send(nfnetlink.add(mine)) == {}
         errors = namespace.send(nfnetlink.add(free), nfnetlink.add(other), nfnetlink.add(mine))
         assert {place: answer.code for place, answer in errors.items()} == {1: errno.EEXIST}
-        assert nfnetlink.has(namespace.socket, mine)
-        assert not nfnetlink.has(namespace.socket, free)
+        assert nfreading.has(namespace.socket, mine)
+        assert not nfreading.has(namespace.socket, free)
 
     def test_an_element_is_replaced_in_one_batch(self, namespace):
         old = ruleset.element("publish4", ("tcp", 80), ("10.0.0.2", 80))
         new = ruleset.element("publish4", ("tcp", 80), ("10.0.0.3", 80))
         namespace.load((*SKELETON, old))
         assert namespace.send(nfnetlink.delete(old), nfnetlink.add(new)) == {}
-        assert nfnetlink.has(namespace.socket, new)
+        assert nfreading.has(namespace.socket, new)
 
     @pytest.mark.parametrize("item", [*ELEMENTS[:1], *GUARDED[:2], SKELETON[1]], ids=str)
     def test_deleting_what_is_gone_is_refused(self, namespace, item):
@@ -327,7 +327,7 @@ class TestSending:
     def test_a_chain_goes_with_its_rules_and_a_table_with_everything(self, namespace):
         namespace.load(GUARDED)
         assert namespace.send(nfnetlink.delete(PLAIN_GUARD[0])) == {}
-        assert nfnetlink.chains(namespace.socket, "netdev", GUARDS) == []
+        assert nfreading.chains(namespace.socket, "netdev", GUARDS) == []
         assert namespace.send(*map(nfnetlink.delete, (PLAIN_TABLE, DOUBLE_TABLE))) == {}
         assert namespace.listing() == ""
 
@@ -335,18 +335,18 @@ class TestSending:
         namespace.load(GUARDED)
         table, *more = ruleset.guard("veth1", MAC, ["10.20.30.2", "10.20.30.9"], owner=OWNER)
         namespace.load((table, *more))
-        assert nfnetlink.has_rules(namespace.socket, more[0], more[1:])
-        assert nfnetlink.has_rules(namespace.socket, DOUBLE_GUARD[0], DOUBLE_GUARD[1:])
+        assert nfreading.has_rules(namespace.socket, more[0], more[1:])
+        assert nfreading.has_rules(namespace.socket, DOUBLE_GUARD[0], DOUBLE_GUARD[1:])
 
     def test_a_batch_of_an_older_generation_is_refused(self, namespace):
         namespace.load(SKELETON)
-        now = nfnetlink.generation(namespace.socket)
+        now = nfreading.generation(namespace.socket)
         first, second = map(nfnetlink.add, ELEMENTS[:2])
         assert namespace.send(first, generation=now) == {}
-        assert nfnetlink.generation(namespace.socket) == now + 1
+        assert nfreading.generation(namespace.socket) == now + 1
         errors = namespace.send(second, generation=now)
         assert {place: answer.code for place, answer in errors.items()} == {-1: errno.ERESTART}
-        assert not nfnetlink.has(namespace.socket, ELEMENTS[1])
+        assert not nfreading.has(namespace.socket, ELEMENTS[1])
 
     def test_a_large_batch(self, namespace):
         many = [
@@ -354,13 +354,13 @@ class TestSending:
             for port in range(1, 5001)
         ]
         namespace.load((*SKELETON, *many))
-        there = nfnetlink.elements(namespace.socket, "inet", "cnm", "publish4")
-        assert sorted(there) == sorted(map(nfnetlink.stored, many))
+        there = nfreading.elements(namespace.socket, "inet", "cnm", "publish4")
+        assert sorted(there) == sorted(map(nfreading.stored, many))
         errors = namespace.send(*(nfnetlink.delete(item) for item in (*many, *many[:1000])))
         assert {place: answer.code for place, answer in errors.items()} == dict.fromkeys(
             range(5000, 6000), errno.ENOENT
         )
-        assert nfnetlink.has(namespace.socket, many[0])
+        assert nfreading.has(namespace.socket, many[0])
 
     def test_an_empty_batch(self, namespace):
         assert namespace.send() == {}
@@ -370,11 +370,11 @@ class TestReading:
     def test_everything_is_there_as_it_was_described(self, namespace):
         namespace.load(EVERYTHING)
         for item in EVERYTHING:
-            assert isinstance(item, Rule) or nfnetlink.has(namespace.socket, item), item
+            assert isinstance(item, Rule) or nfreading.has(namespace.socket, item), item
 
     def test_nothing_is_there_before(self, namespace):
         for item in EVERYTHING:
-            assert isinstance(item, Rule) or not nfnetlink.has(namespace.socket, item), item
+            assert isinstance(item, Rule) or not nfreading.has(namespace.socket, item), item
 
     @pytest.mark.parametrize(
         ("there", "wanted"),
@@ -396,40 +396,40 @@ class TestReading:
     )
     def test_what_differs_is_not_there(self, namespace, there, wanted):
         namespace.load((*SKELETON, *GUARDED, *ELEMENTS))
-        assert nfnetlink.has(namespace.socket, there)
-        assert not nfnetlink.has(namespace.socket, wanted)
+        assert nfreading.has(namespace.socket, there)
+        assert not nfreading.has(namespace.socket, wanted)
 
     def test_elements_are_read_as_they_were_encoded(self, namespace):
         namespace.load((*SKELETON, *ELEMENTS))
         by_set = sorted(ELEMENTS, key=lambda element: element.set)
         for name, members in groupby(by_set, key=lambda element: element.set):
-            there = nfnetlink.elements(namespace.socket, "inet", "cnm", name)
-            assert sorted(there) == sorted(map(nfnetlink.stored, members))
-        assert nfnetlink.elements(namespace.socket, "inet", "cnm", "opened6") == []
-        assert nfnetlink.elements(namespace.socket, "inet", "cnm", "nothing") == []
+            there = nfreading.elements(namespace.socket, "inet", "cnm", name)
+            assert sorted(there) == sorted(map(nfreading.stored, members))
+        assert nfreading.elements(namespace.socket, "inet", "cnm", "opened6") == []
+        assert nfreading.elements(namespace.socket, "inet", "cnm", "nothing") == []
 
     def test_rules_are_compared_with_those_there(self, namespace):
         namespace.load(EVERYTHING)
         chains = [item for item in EVERYTHING if isinstance(item, Chain)]
         for chain in chains:
             wanted = rules_of(chain)
-            assert nfnetlink.has_rules(namespace.socket, chain, wanted), chain
-            assert not nfnetlink.has_rules(namespace.socket, chain, [*wanted, ZOO[9]])
+            assert nfreading.has_rules(namespace.socket, chain, wanted), chain
+            assert not nfreading.has_rules(namespace.socket, chain, [*wanted, ZOO[9]])
         changed = attrs.evolve(DOUBLE_GUARD[2], statements=PLAIN_GUARD[1].statements)
         wanted = [changed if item is DOUBLE_GUARD[2] else item for item in DOUBLE_GUARD[1:]]
-        assert not nfnetlink.has_rules(namespace.socket, DOUBLE_GUARD[0], wanted)
-        assert not nfnetlink.has_rules(
+        assert not nfreading.has_rules(namespace.socket, DOUBLE_GUARD[0], wanted)
+        assert not nfreading.has_rules(
             namespace.socket, DOUBLE_GUARD[0], [*DOUBLE_GUARD[2:], DOUBLE_GUARD[1]]
         )
 
     def test_a_rule_more_is_seen(self, namespace):
         namespace.load((*SKELETON, *GUARDED))
         namespace.nft("insert", "rule", "netdev", GUARDS, "veth1", "accept")
-        assert not nfnetlink.has_rules(namespace.socket, PLAIN_GUARD[0], PLAIN_GUARD[1:])
-        assert nfnetlink.rules(namespace.socket, "inet", "cnm", "user") == []
+        assert not nfreading.has_rules(namespace.socket, PLAIN_GUARD[0], PLAIN_GUARD[1:])
+        assert nfreading.rules(namespace.socket, "inet", "cnm", "user") == []
         namespace.nft("add", "rule", "inet", "cnm", "user", "accept")
-        assert len(nfnetlink.rules(namespace.socket, "inet", "cnm", "user")) == 1
-        assert nfnetlink.rules(namespace.socket, "inet", "cnm", "nothing") == []
+        assert len(nfreading.rules(namespace.socket, "inet", "cnm", "user")) == 1
+        assert nfreading.rules(namespace.socket, "inet", "cnm", "nothing") == []
 
     def test_counters_that_have_counted_are_no_difference(self, namespace):
         table = Table("inet", "count")
@@ -440,7 +440,7 @@ class TestReading:
         namespace.load((table, chain, counting))
         namespace.inside(send_a_packet)
         assert "counter packets 0" not in namespace.listing()
-        assert nfnetlink.has_rules(namespace.socket, chain, [counting])
+        assert nfreading.has_rules(namespace.socket, chain, [counting])
 
     def test_tables_and_chains_of_others_are_left_alone(self, namespace):
         namespace.nft("add", "table", "inet", "other")
@@ -448,15 +448,15 @@ class TestReading:
         namespace.nft("add", "table", "netdev", "filter", '{ comment "theirs"; }')
         before = namespace.listing()
         namespace.load((*SKELETON, *GUARDED))
-        assert nfnetlink.tables(namespace.socket, "netdev") == {
+        assert nfreading.tables(namespace.socket, "netdev") == {
             "filter": "theirs",
             PLAIN_TABLE.name: OWNER,
             DOUBLE_TABLE.name: OWNER,
         }
-        assert nfnetlink.tables(namespace.socket, "inet") == {"other": None, "cnm": OWNER}
-        assert nfnetlink.chains(namespace.socket, "inet", "other") == ["user"]
-        assert nfnetlink.chains(namespace.socket, "inet", "nothing") == []
-        assert len(nfnetlink.chains(namespace.socket, "inet", "cnm")) == 13
+        assert nfreading.tables(namespace.socket, "inet") == {"other": None, "cnm": OWNER}
+        assert nfreading.chains(namespace.socket, "inet", "other") == ["user"]
+        assert nfreading.chains(namespace.socket, "inet", "nothing") == []
+        assert len(nfreading.chains(namespace.socket, "inet", "cnm")) == 13
         for table in (SKELETON[0], PLAIN_TABLE, DOUBLE_TABLE):
             assert namespace.send(nfnetlink.delete(table)) == {}
         assert namespace.listing() == before

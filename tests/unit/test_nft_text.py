@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from pycnm.errors import InvalidArgumentError
-from pycnm.kernel import nfexpressions, nfnetlink
+from pycnm.kernel import nfexpressions, nfreading
 from pycnm.nft import ruleset, statements, words
 from pycnm.nft.objects import Chain, Element, Rule, Set, Table
 from pycnm.nft.statements import ACCEPT, DROP, Counter, Lookup, Match, Selector, goto, jump
@@ -404,7 +404,7 @@ class TestEncoding:
 
     @given(st.binary(max_size=300))
     def test_comments_of_others_are_read_whatever_they_hold(self, data):
-        assert isinstance(nfnetlink._comment(data), str | None)
+        assert isinstance(nfreading._comment(data), str | None)
 
     def test_what_nft_leaves_unsaid_is_encoded(self):
         source = Match(statements.IP_SADDR, IPAddress("10.0.0.1"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycnm.kernel import nfnetlink
+from pycnm.kernel import nfreading
 from pycnm.nft.objects import Chain, Rule, Table
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Holdings(NamedTuple):
             if isinstance(item, Table)
             else self.chains.get((item.table, item.name))
         )
-        return found is not None and nfnetlink.same(item, found)
+        return found is not None and nfreading.same(item, found)
 
     def rules(self, chain: Chain) -> list[bytes]:
         """The expressions of each rule of a chain."""
@@ -40,10 +40,10 @@ def holdings(socket: Socket, family: str) -> Holdings | None:
     """All there is now; None if others change it all the time."""
     bodies: dict[tuple[str, str], list[bytes]] = {}
     try:
-        for rule in nfnetlink.parts(socket, family, Rule):
+        for rule in nfreading.parts(socket, family, Rule):
             bodies.setdefault((rule.table, rule.name), []).append(rule.expressions)
-        chains = nfnetlink.parts(socket, family, Chain)
-        tables = nfnetlink.parts(socket, family, Table)
+        chains = nfreading.parts(socket, family, Chain)
+        tables = nfreading.parts(socket, family, Table)
     except InterruptedError:
         return None
     return Holdings(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycnm.errors import CNMError, KernelError
-from pycnm.kernel import nfnetlink
+from pycnm.kernel import nfnetlink, nfreading
 from pycnm.kernel.netlink import NETLINK_NETFILTER
 from pycnm.kernel.rules import NFT
 from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
@@ -124,12 +124,12 @@ class _Diverts:
             connection = session.socket(fact.ns, NETLINK_NETFILTER)
             if (
                 isinstance(table, Table)
-                and nfnetlink.has(connection, table)
+                and nfreading.has(connection, table)
                 and isinstance(chain, Chain)
-                and nfnetlink.has(connection, chain)
+                and nfreading.has(connection, chain)
             ):
                 wanted = [item for item in rules if isinstance(item, Rule)]
-                if nfnetlink.has_rules(connection, chain, wanted):
+                if nfreading.has_rules(connection, chain, wanted):
                     return None
         return f"{fact.table.reference} in {fact.ns} is gone or was changed"
 

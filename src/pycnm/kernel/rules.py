@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycnm.errors import KernelError
-from pycnm.kernel import nfnetlink
+from pycnm.kernel import nfnetlink, nfreading
 from pycnm.kernel.netlink import NETLINK_NETFILTER, Socket
 from pycnm.kernel.nfholdings import holdings
 from pycnm.kernel.session import GONE, REALISATIONS, LinuxSession, Queued, refusal
@@ -52,15 +52,15 @@ class _Skeletons:
         connection = _nft(session)
         ours = Table(ruleset.FAMILY, ruleset.TABLE, comment=fact.owner)
         objects = _skeleton(fact)
-        if nfnetlink.has(connection, ours):
+        if nfreading.has(connection, ours):
             # What is ours and was changed is made anew; elements, and the
             # administrator's own chain, stay as they are.
             if self.differs(session, fact) is None:
                 return
-        elif nfnetlink.has(connection, _TABLE):
+        elif nfreading.has(connection, _TABLE):
             # That of another pycnm on this host will do, if it is whole.
             parts = [item for item in objects[1:] if isinstance(item, (Set, Chain))]
-            if all(nfnetlink.has(connection, item) for item in parts):
+            if all(nfreading.has(connection, item) for item in parts):
                 return
             raise KernelError(
                 f"nft add {ours}",
@@ -77,7 +77,7 @@ class _Skeletons:
         """
         connection = _nft(session)
         for _ in range(_ATTEMPTS):
-            generation = nfnetlink.generation(connection)
+            generation = nfreading.generation(connection)
             if _in_use(connection, fact):
                 return
             errors = connection.batch(
@@ -92,7 +92,7 @@ class _Skeletons:
     def differs(self, session: LinuxSession, fact: plan.Skeleton) -> str | None:
         connection = _nft(session)
         for item in _skeleton(fact):
-            if isinstance(item, (Table, Set)) and not nfnetlink.has(connection, item):
+            if isinstance(item, (Table, Set)) and not nfreading.has(connection, item):
                 return f"{item.reference} is gone or was changed"
             if isinstance(item, Chain) and not _chain_stands(connection, fact, item):
                 return f"{item.reference} is gone or was changed"
@@ -105,22 +105,22 @@ def _skeleton(fact: plan.Skeleton) -> tuple[Object, ...]:
 
 
 def _chain_stands(connection: Socket, fact: plan.Skeleton, chain: Chain) -> bool:
-    if not nfnetlink.has(connection, chain):
+    if not nfreading.has(connection, chain):
         return False
     rules = [
         item for item in _skeleton(fact) if isinstance(item, Rule) and item.chain == chain.name
     ]
-    return chain.name == _USER or nfnetlink.has_rules(connection, chain, rules)
+    return chain.name == _USER or nfreading.has_rules(connection, chain, rules)
 
 
 def _in_use(connection: Socket, fact: plan.Skeleton) -> bool:
     """Whether a network of anybody's, or an administrator's rule, is in the table."""
-    if nfnetlink.rules(connection, ruleset.FAMILY, ruleset.TABLE, _USER):
+    if nfreading.rules(connection, ruleset.FAMILY, ruleset.TABLE, _USER):
         return True
     sets = [item for item in _skeleton(fact) if isinstance(item, Set)]
     ours = [item for item in sets if not item.name.startswith("opened")]
     return any(
-        nfnetlink.elements(connection, ruleset.FAMILY, ruleset.TABLE, item.name) for item in ours
+        nfreading.elements(connection, ruleset.FAMILY, ruleset.TABLE, item.name) for item in ours
     )
 
 
@@ -140,7 +140,7 @@ class _Guards:
         there = _Asked(connection) if held is None else held
         if there.has(table) and there.has(chain):
             found = there.rules(chain)
-            if nfnetlink.same_rules(wanted, found):
+            if nfreading.same_rules(wanted, found):
                 return None
         return fact.lost()
 
@@ -162,10 +162,10 @@ class _Asked:
         self._connection = connection
 
     def has(self, item: Table | Chain) -> bool:
-        return nfnetlink.has(self._connection, item)
+        return nfreading.has(self._connection, item)
 
     def rules(self, chain: Chain) -> list[bytes]:
-        return nfnetlink.rules(self._connection, chain.family, chain.table, chain.name)
+        return nfreading.rules(self._connection, chain.family, chain.table, chain.name)
 
 
 class _Entries:
@@ -179,16 +179,16 @@ class _Entries:
         item, connection = fact.value, _nft(session)
         if session.expects_many(plan.Entry):
             found = session.once((plan.Entry, item.set), lambda: _elements(connection, item)).get(
-                nfnetlink.stored(item).key
+                nfreading.stored(item).key
             )
-            there = found is not None and nfnetlink.same_element(item, found)
+            there = found is not None and nfreading.same_element(item, found)
         else:
-            there = nfnetlink.has(connection, item)
+            there = nfreading.has(connection, item)
         return None if there else f"{item.reference} is gone or was changed"
 
 
-def _elements(connection: Socket, like: Element) -> dict[bytes, nfnetlink.Stored]:
-    found = nfnetlink.elements(connection, like.family, like.table, like.set)
+def _elements(connection: Socket, like: Element) -> dict[bytes, nfreading.Stored]:
+    found = nfreading.elements(connection, like.family, like.table, like.set)
     return {each.key: each for each in found}
 
 
