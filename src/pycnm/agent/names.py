@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pycnm.agent.inside import Inside, answering
 from pycnm.agent.keeping import Keeping, Pair
 from pycnm.agent.recorded import Answered, UnreadableError
-from pycnm.agent.service import RefusedError
+from pycnm.agent.service import RefusedError, dispatch
 from pycnm.agent.tokens import Token
 from pycnm.kernel import netns
 
@@ -97,13 +97,7 @@ class Names:
     async def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Serve, release or list sandboxes."""
         work = {"serve": self._serve, "release": self._release, "list": self._list}
-        verb = request.get("do")
-        if not isinstance(verb, str) or verb not in work:
-            raise RefusedError(errno.EINVAL, f'"do" is one of {", ".join(work)}')
-        try:
-            return work[verb](request)
-        except ValueError as error:
-            raise RefusedError(errno.EINVAL, str(error)) from error
+        return dispatch(work, request)
 
     def busy(self) -> bool:
         """Whether a sandbox is answered, or should be."""

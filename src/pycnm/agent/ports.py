@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pycnm.agent.recorded import UnreadableError
-from pycnm.agent.service import RefusedError
+from pycnm.agent.service import RefusedError, dispatch
 from pycnm.agent.sockets import Port, ports_of
 
 _AGAIN = 1.0
@@ -69,13 +69,7 @@ class Ports:
     async def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Hold, release or list ports."""
         work = {"hold": self._hold, "release": self._release, "list": self._list}
-        verb = request.get("do")
-        if not isinstance(verb, str) or verb not in work:
-            raise RefusedError(errno.EINVAL, f'"do" is one of {", ".join(work)}')
-        try:
-            return work[verb](request)
-        except ValueError as error:
-            raise RefusedError(errno.EINVAL, str(error)) from error
+        return dispatch(work, request)
 
     def busy(self) -> bool:
         """Whether a port is held, or should be."""

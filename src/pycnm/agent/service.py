@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 
@@ -56,3 +58,20 @@ class RefusedError(Exception):
     def answer(self) -> dict[str, Any]:
         """What the client is told."""
         return {"error": self.code, "reason": str(self), **self.facts}
+
+
+def dispatch(
+    work: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]], request: dict[str, Any]
+) -> dict[str, Any]:
+    """The answer of what a request says to `do`.
+
+    Raises:
+        RefusedError: it says nothing that there is, or the rest of it makes no sense.
+    """
+    verb = request.get("do")
+    if not isinstance(verb, str) or verb not in work:
+        raise RefusedError(errno.EINVAL, f'"do" is one of {", ".join(work)}')
+    try:
+        return work[verb](request)
+    except ValueError as error:
+        raise RefusedError(errno.EINVAL, str(error)) from error
