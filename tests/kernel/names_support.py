@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ import dns.message
 import dns.rcode
 from surroundings import agents, keepers
 from topology import PATIENCE, call, inside, until
+from traffic import Serving
 
 RESOLVER = "127.0.0.11"
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -152,7 +152,7 @@ class Asked(NamedTuple):
     peer: tuple[str, int]
 
 
-class Upstream:
+class Upstream(Serving):
     """A name server, for datagrams and streams on port 53 of a place.
 
     Args:
@@ -165,11 +165,9 @@ class Upstream:
     """
 
     def __init__(self, place, answer, address="0.0.0.0"):
+        super().__init__()
         self._answer = answer
         self.asked = []
-        self._selector = selectors.DefaultSelector()
-        self._wake, waker = socket.socketpair()
-        self._selector.register(waker, selectors.EVENT_READ, None)
         for kind, work in (
             (socket.SOCK_DGRAM, self._datagram),
             (socket.SOCK_STREAM, self._accept),
@@ -179,32 +177,12 @@ class Upstream:
             listener.bind((address, 53))
             if kind == socket.SOCK_STREAM:
                 listener.listen(64)
-            self._selector.register(listener, selectors.EVENT_READ, work)
-        self._thread = threading.Thread(target=self._run, name="test-upstream", daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._wake.close()
-        self._thread.join()
-        for key in list(self._selector.get_map().values()):
-            key.fileobj.close()
-        self._selector.close()
+            self._on(listener, work)
 
     @property
     def names(self):
         """The names that were asked for, in lower case."""
         return [each.message.question[0].name.to_text().lower() for each in self.asked]
-
-    def _run(self):
-        while True:
-            for key, _ in self._selector.select():
-                if key.data is None:
-                    return
-                with contextlib.suppress(OSError):
-                    key.data(key.fileobj)
 
     def _answers(self, data, transport, peer):
         asked = Asked(dns.message.from_wire(data), transport, peer)
@@ -220,7 +198,7 @@ class Upstream:
     def _accept(self, listener):
         client, _ = listener.accept()
         client.settimeout(PATIENCE)
-        self._selector.register(client, selectors.EVENT_READ, self._stream)
+        self._on(client, self._stream)
 
     def _stream(self, client):
         data = received(client)

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 from hosts import controllers, machines
-from reach import Probe, agrees, answers_of, ask, ping
+from reach import Probe, agrees, answers_of, ask, each_of, ping
 from surroundings import as_they_were
 from topology import inside
 
@@ -170,13 +170,7 @@ def answers(world):
         yield answers_of(places, [(probe, server) for _, probe, server in RULES])
 
 
-@pytest.mark.parametrize(
-    ("probe", "server"),
-    [
-        pytest.param(probe, server, id=f"{rule}: {probe}".replace(" ", "-"))
-        for rule, probe, server in RULES
-    ],
-)
+@each_of(RULES)
 def test_who_is_reached(answers, probe, server):
     assert agrees(answers[probe], probe, server), answers[probe]
 

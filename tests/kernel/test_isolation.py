@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from hosts import controllers, machines
-from reach import Probe, agrees, answers_of, ask, ping
+from reach import Probe, agrees, answers_of, ask, each_of, ping
 from surroundings import as_they_were
 from topology import inside
 
@@ -227,13 +227,7 @@ def trick(place, gateway):
     )
 
 
-@pytest.mark.parametrize(
-    ("probe", "server"),
-    [
-        pytest.param(probe, server, id=f"{rule}: {probe}".replace(" ", "-"))
-        for rule, probe, server in RULES
-    ],
-)
+@each_of(RULES)
 def test_who_is_reached(answers, probe, server):
     assert agrees(answers[probe], probe, server), answers[probe]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import pytest
 from topology import IMPATIENCE, PATIENCE
 
 
@@ -56,3 +57,14 @@ def agrees(answer, probe, server):
     if server is None or probe.protocol == "ping":
         return bool(answer) == bool(server)
     return answer is not None and answer.server == server
+
+
+def each_of(rules):
+    """A test of `probe` and `server` for each rule: its words, the probe, who is to answer."""
+    return pytest.mark.parametrize(
+        ("probe", "server"),
+        [
+            pytest.param(probe, server, id=f"{rule}: {probe}".replace(" ", "-"))
+            for rule, probe, server in rules
+        ],
+    )

@@ -36,31 +36,18 @@ class Answer(NamedTuple):
     peer_port: int
 
 
-class Server:
-    """Answers every line and every datagram with whom it comes from."""
+class Serving:
+    """Sockets that are looked after by a thread while a block runs."""
 
-    def __init__(self, place, label, ports):
-        self._label = label
+    def __init__(self):
         self._selector = selectors.DefaultSelector()
         self._wake, waker = socket.socketpair()
-        self._selector.register(waker, selectors.EVENT_READ, None)
-        for port in ports:
-            number, _, protocol = str(port).partition("/")
-            kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-            for family, everywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-                self._listen(place.socket(family, kind), everywhere, int(number))
+        self._on(waker, None)
         self._thread = threading.Thread(target=self._run, name="test-server", daemon=True)
 
-    def _listen(self, listener, everywhere, port):
-        if listener.family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((everywhere, port))
-        if listener.type == socket.SOCK_STREAM:
-            listener.listen()
-            self._selector.register(listener, selectors.EVENT_READ, self._accept)
-        else:
-            self._selector.register(listener, selectors.EVENT_READ, self._datagram)
+    def _on(self, listener, work):
+        """Have `work` called with a socket when there is something to read."""
+        self._selector.register(listener, selectors.EVENT_READ, work)
 
     def __enter__(self):
         self._thread.start()
@@ -81,9 +68,33 @@ class Server:
                 with contextlib.suppress(OSError):
                     key.data(key.fileobj)
 
+
+class Server(Serving):
+    """Answers every line and every datagram with whom it comes from."""
+
+    def __init__(self, place, label, ports):
+        super().__init__()
+        self._label = label
+        for port in ports:
+            number, _, protocol = str(port).partition("/")
+            kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+            for family, everywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+                self._listen(place.socket(family, kind), everywhere, int(number))
+
+    def _listen(self, listener, everywhere, port):
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((everywhere, port))
+        if listener.type == socket.SOCK_STREAM:
+            listener.listen()
+            self._on(listener, self._accept)
+        else:
+            self._on(listener, self._datagram)
+
     def _accept(self, listener):
         connection, _ = listener.accept()
-        self._selector.register(connection, selectors.EVENT_READ, self._line)
+        self._on(connection, self._line)
 
     def _line(self, connection):
         try:
