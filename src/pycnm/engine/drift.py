@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection
 
@@ -73,22 +74,22 @@ def check(engine: Engine, owners: Collection[str] | None = None) -> list[str]:
         owners: whose plans are looked at.  By default all are, and what of the
             record is damaged, or of the host in the way, is told as well.
     """
-    told, kept = [], []
-    if owners is None:
-        kept = quarantine.sweep(engine.db)
-        with engine.reading() as reader:
-            told = quarantine.told(reader)
-            told += overtaken(engine, reader)
-    with engine.reading() as reader:
+    whole = owners is None
+    with _read(engine, whole=whole), engine.reading() as reader:
+        told = [*quarantine.told(reader), *overtaken(engine, reader)] if whole else []
         # Plans may have something in common, which is said once.
         operations = [*dict.fromkeys(operation for _, operation in recorded(reader, owners))]
-        if owners is None:
+        if whole:
             addresses = [
                 each for each in operations if isinstance(each, Address) and each.ns == HOST
             ]
             told += engine.kernel.obstacles(_forwarding(reader), addresses)
-    del kept
     return [*told, *(words for _, words in engine.kernel.check(operations))]
+
+
+def _read(engine: Engine, *, whole: bool) -> contextlib.AbstractContextManager[None]:
+    """What is whole is read first, less what is damaged of it."""
+    return quarantine.swept(engine.db) if whole else contextlib.nullcontext()
 
 
 def _forwarding(reader: Reader) -> list[str]:
@@ -116,14 +117,13 @@ def reconcile(
     Raises:
         CleanupError: some of it could not be put back.
     """
-    # Who has what was read needn't read it again, however often he looks.
-    kept = quarantine.sweep(engine.db) if owners is None else []
-    troubles = [*(mend(engine) if owners is None else ()), *engine.recover()]
-    done = [str(each) for each in put_back(engine, owners, None if troubles else seen)]
-    # What it needs is there only now; what it changes may be in the way of ours.
-    if owners is None and adapt_forwarding(engine):
-        done += [str(operation) for operation in put_back(engine)]
-    del kept
+    whole = owners is None
+    with _read(engine, whole=whole):
+        troubles = [*(mend(engine) if whole else ()), *engine.recover()]
+        done = [str(each) for each in put_back(engine, owners, None if troubles else seen)]
+        # What it needs is there only now; what it changes may be in the way of ours.
+        if whole and adapt_forwarding(engine):
+            done += [str(operation) for operation in put_back(engine)]
     return [*troubles, *done]
 
 

@@ -6,7 +6,9 @@ them goes on working until `pycnm.engine.mending` clears it away.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,12 +23,17 @@ _OBJECTS = {"networks": "network", "sandboxes": "sandbox", "endpoints": "endpoin
 _PORT = "protocol = ? AND address = ? AND port = ?"
 
 
-def sweep(database: Database) -> list[Operation]:
-    """Read every row there is, and set aside those that are damaged.
+def sweep(database: Database) -> None:
+    """Read every row there is, and set aside those that are damaged."""
+    with swept(database):
+        pass
 
-    Returns:
-        The operations of sound plans: while somebody has them, `Operation.from_json`
-        knows them.
+
+@contextlib.contextmanager
+def swept(database: Database) -> Iterator[None]:
+    """The same before a block, in which the operations of sound plans needn't be decoded again.
+
+    `Operation.from_json` knows those that somebody has.
     """
     sound: list[Operation] = []
     with database.read() as reader:
@@ -36,7 +43,8 @@ def sweep(database: Database) -> list[Operation]:
             # Once more: one may be gone, or another, since they were looked at.
             for table, where, values, reason in _damaged(tx, sound):
                 _move(tx, table, where, values, reason)
-    return sound
+    yield
+    del sound
 
 
 def set_aside(database: Database, broken: UnreadableError) -> None:
