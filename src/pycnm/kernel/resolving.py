@@ -209,34 +209,36 @@ def _unwritten(fact: Operation, error: OSError) -> CNMError:
 
 class _NetnsFiles:
     def add(self, session: LinuxSession, fact: plan.NetnsFiles) -> None:
-        there = _leads_to(fact.path)
-        if there is not None and not _is_ours(there, fact):
-            return
-        if there == fact.directory:
-            return
-        try:
-            if there is not None:
-                # Of a sandbox of that name whose end nobody saw.
-                Path(fact.path).unlink(missing_ok=True)
-            _link(fact)
-        except FileExistsError:
-            return
-        except OSError as error:
-            if error.errno in _READ_ONLY:
+        for last in (False, False, False, True):
+            there = _leads_to(fact.path)
+            if there == fact.directory or (there is not None and not _is_ours(there, fact)):
                 return
-            raise refusal(fact, error.errno or errno.EIO, error.strerror or "") from error
-        session.made.append(fact)
+            try:
+                if there is not None:
+                    # Of a sandbox of that name whose end nobody saw.
+                    Path(fact.path).unlink(missing_ok=True)
+                _link(fact)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    _drop_directory()
+                if error.errno in _READ_ONLY and not _is_writable():
+                    return
+                if error.errno == errno.EEXIST and not last:
+                    # Somebody was faster; what there is now says whose it is.
+                    continue
+                raise refusal(fact, error.errno or errno.EIO, error.strerror or "") from error
+            session.made.append(fact)
+            return
 
     def remove(self, session: LinuxSession, fact: plan.NetnsFiles) -> None:
         del session
         try:
             if _leads_to(fact.path) == fact.directory:
                 Path(fact.path).unlink(missing_ok=True)
-            # Where others' links are in it, it stays; who died may have made no more than it.
-            Path(plan.ETC_NETNS).rmdir()
+            # Who died may have made no more than it.
+            _drop_directory()
         except OSError as error:
-            if error.errno not in _STAYS:
-                raise refusal(fact, error.errno or errno.EIO, error.strerror or "") from error
+            raise refusal(fact, error.errno or errno.EIO, error.strerror or "") from error
 
     def differs(self, session: LinuxSession, fact: plan.NetnsFiles) -> str | None:
         del session
@@ -266,6 +268,15 @@ def _is_ours(target: str, fact: plan.NetnsFiles) -> bool:
 def _is_writable() -> bool:
     place = Path(plan.ETC_NETNS)
     return os.access(place if place.exists() else place.parent, os.W_OK)
+
+
+def _drop_directory() -> None:
+    """Remove /etc/netns, unless links are in it."""
+    try:
+        Path(plan.ETC_NETNS).rmdir()
+    except OSError as error:
+        if error.errno not in _STAYS:
+            raise
 
 
 def _link(fact: plan.NetnsFiles) -> None:
