@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -18,6 +19,8 @@ from cnmfs.files import WRITES
 from cnmfs.filesystem import Filesystem
 from cnmfs.reasons import Caller
 from cnmfs.sizes import Sizes
+
+_log = logging.getLogger("cnmfs")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,6 +78,10 @@ def _call(method: Callable[Concatenate[Adapter, P], R]) -> Callable[Concatenate[
         except OSError as error:
             # One without a number would read as success.
             raise OSError(error.errno or errno.EIO, error.strerror or "") from None
+        except Exception as error:  # noqa: BLE001 - no error of ours may end the mount
+            # A binding would say EINVAL, as if the caller had made a mistake.
+            _log.exception("%s %s", method.__name__, arguments[:1])
+            raise OSError(errno.EIO, f"a mistake of cnmfs itself: {error!r}") from None
 
     return guarded
 

@@ -23,7 +23,6 @@ from cnmfs.removals import Removals
 from cnmfs.rights import READ, WRITE, Rights, wanted
 from cnmfs.scratch import Scratch
 from cnmfs.tree import Directory, File, Link, Node, Special, refuse
-from pycnm import CNMError
 
 
 class Filesystem:
@@ -71,7 +70,8 @@ class Filesystem:
             return self._looking.status(Found(mine.node), 0 if mine.new else None)
         known = self._always.get(path)
         if known is None:
-            with contextlib.suppress(OSError, CNMError):
+            # Whatever is wrong is said by the look that follows.
+            with contextlib.suppress(Exception):
                 known = self._find(path).status
         return known or self._calls.look("stat", path, lambda: self._look_at(path))
 
