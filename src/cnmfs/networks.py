@@ -46,9 +46,9 @@ def _aux(network: Network) -> str:
 
 def _mtu(network: Network) -> str:
     """What it was given, or its driver has where nothing is; empty where it has no such option."""
-    options = driver_class(network.driver).option_table
-    default = next((option.default for option in options if option.key == _MTU), None)
-    return values.line(network.options.get(_MTU, default))
+    driver = driver_class(network.driver)
+    has = any(option.key == _MTU for option in driver.option_table)
+    return values.line(network.options.get(_MTU, driver.usual_mtu if has else None))
 
 
 def _store_spec(network: Network, text: str) -> None:
@@ -118,9 +118,9 @@ ATTRIBUTES = table(
         Attribute(
             "mtu",
             "The MTU in bytes of the bridge and of every interface on it; 0: the kernel's, or that "
-            "of the parent. Changes live.",
+            "of the parent; empty: that of the way outside. Changes live.",
             _mtu,
-            store=_set("options", lambda text: {_MTU: values.one(text)}),
+            store=_set("options", lambda text: {_MTU: values.one(text) or None}),
         ),
         Attribute(
             "attachable",

@@ -60,7 +60,8 @@ def test_what_is_there_at_first(fs):
     assert fs.read("last_error") == "ok\n"
     assert "mkdir networks/my_bridge" in fs.read("README")
     assert fs.read("networks/bridge/driver") == "bridge\n"
-    assert "com.docker.network.driver.mtu 1500" in fs.read("drivers/bridge/options")
+    assert fs.read("networks/bridge/mtu") == "1500\n"
+    assert "com.docker.network.bridge.enable_icc true" in fs.read("drivers/bridge/options")
 
 
 def test_a_network_is_there_at_once(fs):
@@ -100,6 +101,13 @@ def test_what_is_written_is_read(net, name):
     assert net.read("last_error") == "ok\n"
 
 
+def test_an_mtu_is_taken_back(net):
+    net.write(f"{NET}/mtu", "1400\n")
+    net.write(f"{NET}/mtu", "\n")
+    assert net.read(f"{NET}/mtu") == "1500\n"
+    assert "com.docker.network.driver.mtu" not in net.read(f"{NET}/inspect")
+
+
 def test_a_list_may_be_written_line_by_line(net):
     net.write(f"{NET}/subnet", "10.1.0.0/24\n", "fd00:1::/64\n")
     assert net.read(f"{NET}/subnet") == "10.1.0.0/24\nfd00:1::/64\n"
@@ -123,7 +131,7 @@ BAD = {
     "binary": ("mtu", b"\xff\xfe", errno.EINVAL),
     "large": ("mtu", "1" * 5000, errno.E2BIG),
     "two lines": ("mtu", "1400\n1500\n", errno.EINVAL),
-    "empty": ("mtu", "\n", errno.EINVAL),
+    "empty": ("internal", "\n", errno.EINVAL),
     "no endpoint": ("publish", "c9 8080:80", errno.ENOENT),
     "no port": ("publish", "c9", errno.EINVAL),
 }

@@ -456,7 +456,7 @@ class TestReading:
         assert nfreading.tables(namespace.socket, "inet") == {"other": None, "cnm": OWNER}
         assert nfreading.chains(namespace.socket, "inet", "other") == ["user"]
         assert nfreading.chains(namespace.socket, "inet", "nothing") == []
-        assert len(nfreading.chains(namespace.socket, "inet", "cnm")) == 13
+        assert len(nfreading.chains(namespace.socket, "inet", "cnm")) == 14
         for table in (SKELETON[0], PLAIN_TABLE, DOUBLE_TABLE):
             assert namespace.send(nfnetlink.delete(table)) == {}
         assert namespace.listing() == before

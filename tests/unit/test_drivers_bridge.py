@@ -154,6 +154,14 @@ def test_icc_off():
     ]
 
 
+def test_the_mtu_of_the_way_outside():
+    assert Bridge().settled({"": 1420}.__getitem__) == Bridge(mtu=1420)
+    assert Bridge(external="eth1").settled({"eth1": 9000}.__getitem__).mtu == 9000
+    assert Bridge(mtu=1500).settled({"": 1420}.__getitem__) == Bridge(mtu=1500)
+    for usual in (0, 1500):
+        assert Bridge().settled({"": usual}.__getitem__) == Bridge()
+
+
 def test_mtu():
     assert network_plan(Bridge(mtu=1400)) == PLAIN.replace("mtu 1500", "mtu 1400")
     assert network_plan(Bridge(mtu=0)) == PLAIN.replace("mtu 1500 ", "")

@@ -11,6 +11,8 @@ from pycnm.errors import (
     NotPermittedError,
     PoolOverlapError,
 )
+from pycnm.plan.links import Link, Route, Up
+from pycnm.plan.operation import HOST
 
 MTU = "com.docker.network.driver.mtu"
 ICC = "com.docker.network.bridge.enable_icc"
@@ -139,6 +141,22 @@ def test_the_mtu_changes_live(cnm, net, box):
     assert cnm.check() == []
     box.delete()
     assert not [line for line in cnm.fake.listing().splitlines() if "veth" in line]
+
+
+def test_the_mtu_is_that_of_the_way_outside_when_it_is_asked_for(cnm, net):
+    narrow = Link(HOST, "eth0", "dummy", mtu=1420)
+    cnm.fake.others_undo(narrow)
+    cnm.fake.others_do(narrow, Up(HOST, "eth0"), Route(HOST, "0.0.0.0/0", "", "eth0"))
+    net.configure(options={ICC: "false"})
+    net.configure(options={ICC: None})
+    assert net.options == {}
+    net.configure(options={MTU: "1400"})
+    net.configure(options={MTU: None})
+    assert net.options == {MTU: "1420"}
+    net.configure(driver="macvlan")
+    assert net.options == {}
+    net.configure(driver="bridge")
+    assert net.options == {MTU: "1420"}
 
 
 def test_rules_change_live(cnm, net, box):

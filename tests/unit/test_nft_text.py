@@ -153,6 +153,7 @@ class TestRulesets:
             if isinstance(item, Rule) and item.chain == "forward"
         ]
         assert forward == [
+            "rule inet cnm forward tcp flags syn / syn,rst jump segments",
             "rule inet cnm forward jump user",
             "rule inet cnm forward iifname . oifname vmap @icc",
             "rule inet cnm forward iifname vmap @egress",

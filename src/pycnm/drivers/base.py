@@ -7,7 +7,7 @@ know from their arguments they don't need to know.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final, Self
 
 import attrs
@@ -66,6 +66,7 @@ class Driver:
         publishes: whether ports of the host can lead to its endpoints.
         shapes: whether its endpoints can be slowed down.
         owns_subnets: its subnets are its own, so they can't be the host's too.
+        usual_mtu: of its interfaces, where no option says another.
         option_table: its options, under Docker's names.
         crowded: why a network takes no more endpoints than its `capacity`.
     """
@@ -77,6 +78,7 @@ class Driver:
     publishes: ClassVar[bool] = False
     shapes: ClassVar[bool] = False
     owns_subnets: ClassVar[bool] = False
+    usual_mtu: ClassVar[int] = 0
     option_table: ClassVar[OptionTable] = OptionTable(())
     crowded: ClassVar[str] = ""
 
@@ -93,6 +95,16 @@ class Driver:
     def to_options(self) -> dict[str, str]:
         """The options that differ from their defaults, under Docker's names."""
         return self.option_table.write(self)
+
+    def settled(self, mtu: Callable[[str], int]) -> Self:
+        """The same with what depends on the host, and wasn't given, chosen for a new network.
+
+        Args:
+            mtu: says the MTU of an interface of the host; with an empty name, of the way
+                outside; 0 where there is none.
+        """
+        del mtu
+        return self
 
     def validate(self, network: NetworkSpec, others: Sequence[NetworkSpec]) -> None:
         """Refuse a network that can't be, or not beside others.

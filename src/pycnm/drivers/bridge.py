@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Self
 
 import attrs
 from netaddr import IPAddress
@@ -56,8 +56,9 @@ _OPTIONS = OptionTable(
                "endpoints of the network may talk to each other"),
         Option(_D + "bridge.enable_ip_masquerade", "masquerade", FLAG, True,
                "what goes outside carries the host's address"),
-        Option(_D + "driver.mtu", "mtu", integer(0, _MTU_MAX), 1500,
-               "MTU in bytes of the bridge and both ends of each endpoint; 0 leaves the kernel's"),
+        Option(_D + "driver.mtu", "mtu", integer(0, _MTU_MAX), None,
+               "MTU in bytes of the bridge and both ends of each endpoint; by default that of the "
+               "way outside when the network is made; 0 leaves the kernel's"),
         Option(_D + "bridge.host_binding_ipv4", "binding", address(), None,
                "host address of ports published without one; by default all addresses"),
         Option(_D + "bridge.inhibit_ipv4", "inhibit_ipv4", FLAG, False,
@@ -104,7 +105,7 @@ class Bridge(Driver):
     bridge_name: str | None = _OPTIONS.field("bridge_name")
     icc: bool = _OPTIONS.field("icc")
     masquerade: bool = _OPTIONS.field("masquerade")
-    mtu: int = _OPTIONS.field("mtu")
+    mtu: int | None = _OPTIONS.field("mtu")
     binding: IPAddress | None = _OPTIONS.field("binding")
     inhibit_ipv4: bool = _OPTIONS.field("inhibit_ipv4")
     gateway_mode_ipv4: str = _OPTIONS.field("gateway_mode_ipv4")
@@ -122,6 +123,7 @@ class Bridge(Driver):
     publishes: ClassVar[bool] = True
     shapes: ClassVar[bool] = True
     owns_subnets: ClassVar[bool] = True
+    usual_mtu: ClassVar[int] = 1500
     option_table: ClassVar[OptionTable] = _OPTIONS
 
     def validate(self, network: NetworkSpec, others: Sequence[NetworkSpec]) -> None:
@@ -168,6 +170,16 @@ class Bridge(Driver):
                 f"cannot create network {network.name} ({self.bridge(network)}): conflicts with "
                 f"network {other.name} ({theirs}): {reason}"
             )
+
+    def settled(self, mtu: Callable[[str], int]) -> Self:
+        """With the MTU of the way outside, or of the wire; as it is if one is given."""
+        if self.mtu is not None:
+            return self
+        found = mtu(self.external or "")
+        return self if found in {0, self.usual_mtu} else attrs.evolve(self, mtu=found)
+
+    def _frame(self) -> int:
+        return self.usual_mtu if self.mtu is None else self.mtu
 
     def device(self, network: NetworkSpec) -> str:
         """Its bridge: no two networks have the same."""
@@ -247,7 +259,7 @@ class Bridge(Driver):
             "bridge",
             (("forward_delay", 0), ("stp_state", 0)),
             mac=mac(network),
-            mtu=self.mtu,
+            mtu=self._frame(),
             group=network.group,
             alias=network.alias,
         )
@@ -320,7 +332,7 @@ class Bridge(Driver):
             ns,
             inside,
             str(endpoint.mac),
-            mtu=self.mtu,
+            mtu=self._frame(),
             group=network.group,
             alias=endpoint.alias,
             up=features.early_guard,

@@ -22,6 +22,7 @@ from pycnm.engine.networks import (
     refuse_predefined,
     reserve,
     sandboxes_of,
+    settled,
 )
 from pycnm.engine.planning import plan_endpoint, plan_network
 from pycnm.engine.realising import need_instead, need_no_more, needed
@@ -91,6 +92,7 @@ def _decider(
         if not sandboxes_of(endpoints) <= boxes:
             raise Joined
         request = _request(engine, row.spec, changes)
+        request = _settled(engine, row.spec, request, changes)
         spec = _specify(engine, decision, row, request, endpoints, facts=facts)
         if spec != row.spec:
             _apply(engine, decision, row, NetworkRow(number, spec), endpoints, facts=facts)
@@ -121,6 +123,21 @@ def _request(engine: Engine, spec: NetworkSpec, changes: Mapping[str, object]) -
     wishes["options"] = _merged(options, changes.get("options"), "options")
     # It keeps its name, which may be one that nobody could give.
     return network_request(_SOME_NAME, chosen, **wishes)
+
+
+def _settled(
+    engine: Engine, spec: NetworkSpec, request: NetworkRequest, changes: Mapping[str, object]
+) -> NetworkRequest:
+    """With what depends on the host chosen anew, for another driver or where it is taken back."""
+    options = changes.get("options")
+    given = options.items() if isinstance(options, Mapping) else ()
+    freed = {key for key, value in given if value is None}
+    other = request.driver.name != spec.driver
+    if not freed and not other:
+        return request
+    chosen = settled(engine, request)
+    keys = chosen.driver.to_options().keys() - request.driver.to_options().keys()
+    return chosen if other or keys <= freed else request
 
 
 def _is_ipv6_of_default(spec: NetworkSpec, changes: Mapping[str, object]) -> bool:

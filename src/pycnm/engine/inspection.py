@@ -13,6 +13,8 @@ from pycnm.engine.records import EndpointRow, NetworkRow, Reader, SandboxRow
 from pycnm.spec.objects import Pool
 from pycnm.spec.ports import PortBinding
 
+_MTU = "com.docker.network.driver.mtu"
+
 
 class Document(dict[str, Any]):
     """A mapping that prints as the JSON it stands for."""
@@ -26,6 +28,8 @@ def network(engine: Engine, reader: Reader, row: NetworkRow) -> Document:
     spec = row.spec
     driver = engine.driver(spec)
     options = driver.option_table.write(driver, defaults=True) if spec.predefined else {}
+    if spec.predefined and driver.usual_mtu:
+        options.setdefault(_MTU, str(driver.usual_mtu))
     return Document(
         Name=spec.name,
         Id=spec.id,
@@ -58,7 +62,7 @@ def _shown(options: dict[str, str]) -> dict[str, str]:
     """Of the default network's options those that Docker shows for its own."""
     names = ("default_bridge", "enable_icc", "enable_ip_masquerade", "name")
     shown = {f"com.docker.network.bridge.{name}" for name in names}
-    shown.add("com.docker.network.driver.mtu")
+    shown.add(_MTU)
     found = {key: value for key, value in options.items() if key in shown}
     if found:
         binding = options.get("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0")  # noqa: S104

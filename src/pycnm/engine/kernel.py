@@ -36,6 +36,14 @@ class Kernel(Protocol):
     def interface(self, name: str) -> Interface | None:
         """What there is of an interface of the host; None if it isn't there."""
 
+    def mtu(self, name: str) -> int:
+        """MTU in bytes of an interface of the host; 0 if it isn't there.
+
+        Args:
+            name: if it is empty, the interface (or route) by which the host reaches the
+                Internet.
+        """
+
     def has_kind(self, kind: str) -> bool:
         """Whether it has links of a kind (ip-link(8)), found by trying."""
 

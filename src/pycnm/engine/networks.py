@@ -48,7 +48,7 @@ def now() -> str:
 def predefine(engine: Engine) -> None:
     """Record the networks that are always there; nothing is made in the kernel."""
     facts = engine.kernel.facts()
-    default = Bridge(bridge_name=DEFAULT_BRIDGE, default_bridge=True)
+    default = Bridge(bridge_name=DEFAULT_BRIDGE, default_bridge=True).settled(engine.kernel.mtu)
 
     def decide(decision: Decision) -> None:
         (count,) = decision.tx.execute("SELECT count(*) FROM networks").fetchone()
@@ -84,6 +84,7 @@ def plan(engine: Engine, request: NetworkRequest) -> Plan:
         CNMError: whatever `create` would raise before it asks the kernel.
     """
     facts = engine.kernel.facts()
+    request = settled(engine, request)
     found: list[Operation] = []
 
     def decide(decision: Decision) -> None:
@@ -107,6 +108,7 @@ def create(engine: Engine, request: NetworkRequest) -> NetworkRow:
         KernelError: the kernel refused.
     """
     facts = engine.kernel.facts()
+    request = settled(engine, request)
 
     def decide(decision: Decision) -> NetworkRow:
         row = _record(engine, decision, request, facts)
@@ -115,6 +117,11 @@ def create(engine: Engine, request: NetworkRequest) -> NetworkRow:
         return row
 
     return engine.carry_out("create network", [Lock.host(exclusive=True)], decide, durable=True)
+
+
+def settled(engine: Engine, request: NetworkRequest) -> NetworkRequest:
+    """The request with what depends on the host chosen, where it wasn't given."""
+    return attrs.evolve(request, driver=request.driver.settled(engine.kernel.mtu))
 
 
 def _record(

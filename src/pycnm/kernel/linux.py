@@ -29,7 +29,7 @@ from pycnm.kernel.agent import Agent
 from pycnm.kernel.holding import Holder
 from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
 from pycnm.kernel.resolving import Resolvers
-from pycnm.kernel.routes import OnLinkRoutes
+from pycnm.kernel.routes import OnLinkRoutes, mtu_outside
 from pycnm.kernel.session import LinuxSession, refusals
 from pycnm.kernel.sysctl import Settings
 from pycnm.kernel.worker import Workers, run_apart
@@ -128,6 +128,15 @@ class LinuxKernel(Runner[LinuxSession]):
                 return parents.interface(connection, name)
 
         return self._at_home(f"ip link show {name}", ask)
+
+    def mtu(self, name: str) -> int:
+        """MTU of an interface of the host, or of the way to the Internet; 0 without one."""
+
+        def ask() -> int:
+            with Socket(NETLINK_ROUTE) as connection:
+                return parents.mtu(connection, name) if name else mtu_outside(connection)
+
+        return self._at_home("ip route get", ask)
 
     def has_kind(self, kind: str) -> bool:
         """Whether it has links of a kind, tried out once in a namespace of its own."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from netaddr import EUI, IPAddress, IPNetwork
 
-from pycnm.kernel.netlink import attribute, attribute_list, attributes, be32, string
+from pycnm.kernel.netlink import attribute, be32, string
 from pycnm.nft import statements as nft
 from pycnm.nft.limit import Limit
+from pycnm.nft.segments import Clamp, Opening
 from pycnm.nft.words import Value, Word
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _VERDICT_REGISTER: Final = 0
 _EQUAL, _NOT_EQUAL = 0, 1
 _LIMIT_BYTES, _LIMIT_OVER = 1, 1  # NFT_LIMIT_PKT_BYTES, NFT_LIMIT_F_INV
 _ADDRESS_GIVEN, _PORTS_GIVEN = 1, 2  # NF_NAT_RANGE_MAP_IPS, NF_NAT_RANGE_PROTO_SPECIFIED
+_TCP_MSS, _TCP_OPTION = 3, 1  # NFT_RT_TCPMSS, NFT_EXTHDR_OP_TCPOPT
 _FAMILIES: Final = {"ip": 2, "ip6": 10}
 _VERDICTS: Final = {"drop": 0, "accept": 1, "jump": -3, "goto": -4, "return": -5}
 _VERDICT_WORDS: Final = {code: word for word, code in _VERDICTS.items()}
@@ -122,28 +124,6 @@ def verdict(value: nft.Verdict) -> bytes:
 def verdict_word(code: int) -> str:
     """The word for a verdict's number."""
     return _VERDICT_WORDS.get(code, str(code))
-
-
-def same_expressions(ours: bytes, theirs: bytes) -> bool:
-    """Whether the expressions the kernel shows say what ours say.
-
-    The kernel adds what we left to it, and newer kernels more than older ones;
-    so everything of ours must be in it, not the other way round.
-    """
-    wanted, there = list(attribute_list(ours)), list(attribute_list(theirs))
-    return len(wanted) == len(there) and all(
-        _same_expression(one, other) for (_, one), (_, other) in zip(wanted, there, strict=True)
-    )
-
-
-@lru_cache(1024)
-def _same_expression(ours: bytes, theirs: bytes) -> bool:
-    """Whether one says what the other does; most of a guard is in all guards."""
-    wanted, there = attributes(ours), attributes(theirs)
-    if wanted.get(_NAME) != there.get(_NAME):
-        return False
-    fields = attributes(there.get(_DATA, b""))
-    return all(fields.get(kind) == value for kind, value in attribute_list(wanted.get(_DATA, b"")))
 
 
 def _pack_one(value: Value) -> bytes:
@@ -363,6 +343,31 @@ def _limit(statement: Limit) -> bytes:
     )
 
 
+def _opening(statement: Opening) -> bytes:
+    """Of the flags of TCP, syn is set and rst isn't (RFC 9293)."""
+    del statement
+    return _load_field(_TRANSPORT, 13, 1, 0) + _mask(b"\x06") + _compare(_EQUAL, b"\x02")
+
+
+def _clamp(statement: Clamp) -> bytes:
+    """Of TCP option 2 the two bytes from 2 on become what the route says, in network order."""
+    del statement
+    register = _register(0)
+    turned = [be32(3, 1), be32(4, 2), be32(5, 2)]
+    return (
+        _expression("rt", attribute(1, register), be32(2, _TCP_MSS))
+        + _expression("byteorder", attribute(1, register), attribute(2, register), *turned)
+        + _expression(
+            "exthdr",
+            attribute(2, b"\x02"),
+            be32(3, 2),
+            be32(4, 2),
+            be32(6, _TCP_OPTION),
+            attribute(7, register),
+        )
+    )
+
+
 @lru_cache(64)
 def _judge(statement: nft.Verdict) -> bytes:
     return _expression("immediate", be32(1, _VERDICT_REGISTER), attribute(2, verdict(statement)))
@@ -378,6 +383,8 @@ _ENCODERS: Final[dict[type[nft.Statement], Callable[[Any], bytes]]] = {
     nft.Assign: _assign,
     nft.Counter: lambda _: _COUNTER,
     Limit: _limit,
+    Opening: _opening,
+    Clamp: _clamp,
     nft.Verdict: _judge,
     nft.NAT: _translate,
     nft.Masquerade: _masquerade,

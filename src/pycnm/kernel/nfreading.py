@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pycnm.kernel import nfnumbers as nf
@@ -13,7 +14,7 @@ from pycnm.kernel.netlink import (
     attributes,
     message,
 )
-from pycnm.kernel.nfexpressions import pack, same_expressions, verdict_word
+from pycnm.kernel.nfexpressions import pack, verdict_word
 from pycnm.kernel.nfnetlink import (
     Deletable,
     element_of,
@@ -236,3 +237,28 @@ def _comment(data: bytes | None, tag: int = nf.COMMENT) -> str | None:
 
 def _text(data: bytes) -> str:
     return data.rstrip(b"\0").decode(errors="replace")
+
+
+def same_expressions(ours: bytes, theirs: bytes) -> bool:
+    """Whether the expressions the kernel shows say what ours say.
+
+    The kernel adds what we left to it, and newer kernels more than older ones;
+    so everything of ours must be in it, not the other way round.
+    """
+    wanted, there = list(attribute_list(ours)), list(attribute_list(theirs))
+    return len(wanted) == len(there) and all(
+        _same_expression(one, other) for (_, one), (_, other) in zip(wanted, there, strict=True)
+    )
+
+
+@lru_cache(1024)
+def _same_expression(ours: bytes, theirs: bytes) -> bool:
+    """Whether one says what the other does; most of a guard is in all guards."""
+    wanted, there = attributes(ours), attributes(theirs)
+    if wanted.get(nf.EXPRESSION_NAME) != there.get(nf.EXPRESSION_NAME):
+        return False
+    fields = attributes(there.get(nf.EXPRESSION_DATA, b""))
+    return all(
+        fields.get(kind) == value
+        for kind, value in attribute_list(wanted.get(nf.EXPRESSION_DATA, b""))
+    )

@@ -43,6 +43,12 @@ def interface(connection: Socket, name: str) -> Interface | None:
     return Interface(name, found.kind, found.alias, master)
 
 
+def mtu(connection: Socket, name: str) -> int:
+    """MTU of an interface in the namespace of the socket; 0 if it isn't there."""
+    answer = connection.get(rtnl.get_link(name))
+    return 0 if answer is None else rtnl.link_state(answer).mtu
+
+
 def has_kind(kind: str) -> bool:
     """Whether this kernel makes links of a kind; loads the module, if the kernel does so.
 

@@ -18,6 +18,8 @@ from pycnm.plan.host import Prefix
 _GROUPS = 1 << 0 | 1 << 6  # RTMGRP_LINK, RTMGRP_IPV4_ROUTE
 _SCOPE_LINK = 253
 _MAIN = 254
+# Addresses that are the Internet's (of a DNS root server, RFC 8499); nothing is sent there.
+_FAR = ("198.41.0.4", "2001:503:ba3e::2:30")
 # What matters to most messages is in fixed places of struct rtmsg.
 _HEADER = struct.Struct("=BBBBBBBBI")
 
@@ -95,3 +97,18 @@ class OnLinkRoutes:
             self._routes[key] = Prefix(first, route.prefixlen)
         else:
             self._routes.pop(key, None)
+
+
+def mtu_outside(connection: Socket) -> int:
+    """MTU of the way to the Internet, IPv4's before IPv6's; 0 if there is none."""
+    for address in _FAR:
+        try:
+            answer = connection.get(rtinet.get_route(address))
+        except OSError:
+            # Unreachable, prohibited, or a family that the kernel doesn't have.
+            continue
+        if answer is not None:
+            link, mtu = rtinet.way(answer)
+            found = connection.get(rtnl.get_link_at(link)) if link and not mtu else None
+            return mtu if found is None else rtnl.link_state(found).mtu
+    return 0

@@ -32,6 +32,7 @@ _METRIC6 = 256  # and what IPv6 ones have
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
 _IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
+_RTA_METRICS, _RTAX_MTU = 8, 2
 _MAIN_TABLE = 254
 _FRA_SRC, _FRA_TABLE = 2, 15
 _BYTE_MAX = 0xFF
@@ -139,6 +140,24 @@ def get_routes(family: int = socket.AF_UNSPEC, index: int = 0) -> bytes:
     """Ask for all routes of a family, or for those that lead over one link."""
     body = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
     return message(RTM_GETROUTE, NLM_F_DUMP, body + (u32(_RTA_OIF, index) if index else b""))
+
+
+def get_route(destination: str) -> bytes:
+    """Ask by which route packets to an address would go."""
+    family, data = packed(destination)
+    header = _RTMSG.pack(family, 8 * len(data), 0, 0, 0, 0, 0, 0, 0)
+    return message(RTM_GETROUTE, 0, header + attribute(_RTA_DST, data))
+
+
+def way(received: Message) -> tuple[int, int]:
+    """Read an answer to `get_route`: the link (0 if there is none) and the MTU of the route.
+
+    The MTU is 0 where it is that of the link.
+    """
+    found = attributes(received.payload, _RTMSG.size)
+    return u32_of(found.get(_RTA_OIF)), u32_of(
+        attributes(found.get(_RTA_METRICS, b"")).get(_RTAX_MTU)
+    )
 
 
 def route_state(received: Message) -> RouteState | None:

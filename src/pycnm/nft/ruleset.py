@@ -16,6 +16,7 @@ from pycnm.errors import InvalidArgumentError
 from pycnm.nft.guard import guard
 from pycnm.nft.guard import table as guard_table
 from pycnm.nft.objects import Chain, Datatype, Element, Object, Rule, Set, Table
+from pycnm.nft.segments import Clamp, Opening
 from pycnm.nft.statements import (
     ACCEPT,
     CT_STATE,
@@ -99,6 +100,7 @@ def skeleton(first_port: int, last_port: int, owner: str = "pycnm") -> tuple[Obj
         *_SETS.values(),
         Chain(FAMILY, TABLE, "user", comment="the administrator's; pycnm never changes it"),
         *_loopback(),
+        *_segments(),
         *_verdicts(),
         *_forward(),
         *_publish(),
@@ -208,6 +210,15 @@ def _loopback() -> tuple[Object, ...]:
     )
 
 
+def _segments() -> tuple[Object, ...]:
+    """What opens a connection of a network, from either end."""
+    return _chain(
+        Chain(FAMILY, TABLE, "segments"),
+        (Opening(), Lookup((IIFNAME,), "bridges"), Clamp()),
+        (Opening(), Lookup((OIFNAME,), "bridges"), Clamp()),
+    )
+
+
 def _verdicts() -> tuple[Object, ...]:
     """The chains that elements of `egress` and `ingress` lead to."""
     trusted = Lookup((IIFNAME, OIFNAME), "trusted")
@@ -255,6 +266,8 @@ def _forward() -> tuple[Object, ...]:
             priority=0,
             policy="accept",
         ),
+        # Before the administrator accepts it.
+        (Opening(), jump("segments")),
         (jump("user"),),
         (VerdictMap((IIFNAME, OIFNAME), "icc"),),
         (VerdictMap((IIFNAME,), "egress"),),

@@ -92,6 +92,10 @@ class FailingKernel(Runner["FailingSession"]):
         """As the kernel behind it."""
         return self._kernel.interface(name)
 
+    def mtu(self, name: str) -> int:
+        """As the kernel behind it."""
+        return self._kernel.mtu(name)
+
     def has_kind(self, kind: str) -> bool:
         """As the kernel behind it."""
         return self._kernel.has_kind(kind)

@@ -31,6 +31,7 @@ _REALISATIONS = (
     | resolving.REALISATIONS
     | wires.REALISATIONS
 )
+_EVERYWHERE = {"0.0.0.0/0", "::/0"}
 _EPHEMERAL = "ipv4/ip_local_port_range"
 _RESERVED = "ipv4/ip_local_reserved_ports"
 
@@ -140,6 +141,14 @@ class FakeKernel(Runner[FakeSession]):
                 return None
             master = "" if found.master is None else found.master.name
             return Interface(name, found.kind, found.alias, master)
+
+    def mtu(self, name: str) -> int:
+        """MTU of an interface of its host, or of that of its default route."""
+        with self._lock:
+            host = self._machine.namespaces[HOST]
+            out = [route.link for route in host.routes if route.destination in _EVERYWHERE]
+            found = host.links.get(name or next(iter(out), ""))
+            return 0 if found is None else found.mtu
 
     def has_kind(self, kind: str) -> bool:
         """Whether it has links of a kind: of all but those it was made without."""
