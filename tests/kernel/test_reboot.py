@@ -297,6 +297,23 @@ def test_another_host_is_refused_while_the_first_one_lives(controller, machine, 
     assert controller(host).check() == []
 
 
+def test_a_stranger_with_the_number_of_the_host_that_is_gone_is_not_taken_for_it(
+    reboot, controller, machine
+):
+    """The kernel gives the numbers of namespaces again, the lowest first."""
+    number = Path(RUN_NETNS / "h1").stat().st_ino
+    heir = reboot("heir")
+
+    def given_again():
+        return number in {Path(each.key).stat().st_ino for each in others}
+
+    others = [heir]
+    until(lambda: others.append(machine(f"stranger{len(others)}")) or given_again())
+    host = next(each for each in others if Path(each.key).stat().st_ino != number)
+    assert controller(host).check() == []
+    assert {net.name for net in controller(host).networks()} >= {"inner", "red"}
+
+
 def test_the_same_host_by_another_reference_is_the_same(controller, host, tmp_path):
     red = controller(host).create_network("red")
     with host.popen("sleep", "100") as process:

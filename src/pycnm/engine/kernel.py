@@ -27,6 +27,16 @@ class Kernel(Protocol):
     def host_identity(self) -> tuple[int, int]:
         """Device and inode of the host's namespace."""
 
+    def cookie(self, path: str = "") -> int:
+        """What no other namespace has had since the boot; 0 where the kernel doesn't say.
+
+        Args:
+            path: of a namespace; by default the host's.
+
+        Raises:
+            NotFoundError: there is no namespace.
+        """
+
     def facts(self) -> HostFacts:
         """What subnets and ports of the host have to keep off right now."""
 

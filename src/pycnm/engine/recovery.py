@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from pycnm.engine.differences import recorded
 from pycnm.engine.engine import Engine
 from pycnm.engine.realising import OWNERS, adapt_forwarding
 from pycnm.engine.records import SandboxRow
-from pycnm.errors import CleanupError, InUseError, StoreError
+from pycnm.errors import CleanupError, InUseError, NotFoundError, StoreError
 from pycnm.kernel import netns
 from pycnm.plan.names import NetnsFiles
 from pycnm.plan.operation import Operation
@@ -25,7 +26,7 @@ def incarnation(engine: Engine) -> str:
     """What tells this life of the host from its earlier ones."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     device, inode = engine.kernel.host_identity
-    return f"{boot} {device}:{inode}"
+    return f"{boot} {device}:{inode} {engine.kernel.cookie()}"
 
 
 def settle_in(engine: Engine, host: str) -> list[str]:
@@ -43,7 +44,7 @@ def settle_in(engine: Engine, host: str) -> list[str]:
         path = records.meta(reader, _HOST) or ""
     if known == present:
         return engine.recover()
-    living = None if known is None else _living(known, present)
+    living = None if known is None else _living(engine, known, present)
     if living is not None:
         raise InUseError(
             f"the state directory {engine.state_dir} belongs to the host at {path or living}; "
@@ -59,15 +60,22 @@ def settle_in(engine: Engine, host: str) -> list[str]:
     return troubles
 
 
-def _living(known: str, present: str) -> str | None:
+def _living(engine: Engine, known: str, present: str) -> str | None:
     """Where the host that was recorded still runs, if it does and is another."""
-    boot, _, identity = known.partition(" ")
+    boot, _, rest = known.partition(" ")
     if boot != present.partition(" ")[0]:
         return None
+    identity, _, cookie = rest.partition(" ")
     device, _, inode = identity.partition(":")
-    if not (device.isdecimal() and inode.isdecimal()):
+    if not (device.isdecimal() and inode.isdecimal() and cookie.isdecimal()):
         raise StoreError.damage("the record of the host", f"{known!r} is none")
-    return netns.somewhere((int(device), int(inode)))
+    path = netns.somewhere((int(device), int(inode)))
+    if path is None:
+        return None
+    # The number of one that is gone is given again, and soon; a cookie never is.
+    with contextlib.suppress(NotFoundError):
+        return path if engine.kernel.cookie(path) == int(cookie) else None
+    return None
 
 
 def _reboot(engine: Engine) -> list[str]:

@@ -98,6 +98,12 @@ class LinuxKernel(Runner[LinuxSession]):
         status = os.fstat(self._host)
         return status.st_dev, status.st_ino
 
+    def cookie(self, path: str = "") -> int:
+        """SO_NETNS_COOKIE of the host, or of the namespace at a path; 0 before Linux 5.14."""
+        if path:
+            return self.inside(path, netns.cookie)
+        return self._at_home("ss --net", netns.cookie)
+
     @property
     def features(self) -> Features:
         """What this kernel can do, tried out once in a namespace of its own."""

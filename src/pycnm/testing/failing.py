@@ -84,6 +84,10 @@ class FailingKernel(Runner["FailingSession"]):
         """What tells the kernel's host from others."""
         return self._kernel.host_identity
 
+    def cookie(self, path: str = "") -> int:
+        """As the kernel behind it."""
+        return self._kernel.cookie(path)
+
     def facts(self) -> HostFacts:
         """What the kernel says of its host."""
         return self._kernel.facts()

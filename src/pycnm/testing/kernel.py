@@ -122,6 +122,11 @@ class FakeKernel(Runner[FakeSession]):
         """What tells it from other machines."""
         return self._machine.identity
 
+    def cookie(self, path: str = "") -> int:
+        """None: an old kernel doesn't say, and its identity is never another's."""
+        del path
+        return 0
+
     def facts(self) -> HostFacts:
         """What subnets and ports of its host have to keep off right now."""
         with self._lock:
