@@ -29,12 +29,12 @@ from pycnm import (
 T = TypeVar("T", Network, Sandbox)
 _NETWORK = {
     "driver", "subnet", "gateway", "ip_range", "aux_addresses", "ipv4", "ipv6", "internal",
-    "attachable", "ipam", "ipam_options", "options", "labels", "parent",
+    "attachable", "ipam", "ipam_options", "options", "labels", "parent", "routes",
 }  # fmt: skip
 _SANDBOX = {
     "netns", "hostname", "dns", "dns_search", "dns_options", "extra_hosts", "labels", "endpoints",
 }  # fmt: skip
-_LIVE = {"ip", "ip6", "mac", "aliases", "gateway_priority", "rate"}
+_LIVE = {"ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes"}
 """What can be changed of an endpoint that is there, besides its ports."""
 _ENDPOINT = _LIVE | {"name", "publish", "interface", "link_local_ips", "sysctls", "options"}
 
@@ -82,6 +82,7 @@ def configuration(network: Network) -> dict[str, Any]:
         "internal": network.internal,
         "attachable": network.spec.attachable,
         "parent": network.spec.parent or None,
+        "routes": network.routes,
         "options": network.options,
         "labels": network.labels,
     }

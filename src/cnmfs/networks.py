@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cnmfs import attributes, publishing, values
+from cnmfs import attributes, publishing, routing, values
 from cnmfs.applying import configuration, settings
 from cnmfs.attributes import Attribute, table, told
 from cnmfs.tree import Directory, File, Link, Node, refuse
@@ -127,6 +127,14 @@ ATTRIBUTES = table(
             "1: as `docker network create --attachable`. Changes live.",
             lambda network: values.flag(network.spec.attachable),
             store=_set("attachable", values.boolean),
+        ),
+        Attribute(
+            "routes",
+            "Static routes of every sandbox on it, `10.9.0.0/16 via 10.20.30.5 metric 100`, one a "
+            "line. > replaces all, >> adds, `-10.9.0.0/16` takes one away. Changes live.",
+            lambda network: values.lines(network.routes),
+            store=routing.replace,
+            add=routing.add,
         ),
         Attribute(
             "publish",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Mapping
 
-from cnmfs import attributes, publishing, values
+from cnmfs import attributes, publishing, routing, values
 from cnmfs.attributes import Attribute, require_up, table, told
 from cnmfs.tree import Directory, File, Link, Node, refuse
 from pycnm import Controller, Endpoint, Sandbox
@@ -147,6 +147,15 @@ ENDPOINT = table(
             "it isn't, and write that to reset it. Changes live.",
             lambda end: values.line(end.rate),
             store=lambda end, text: end.configure(rate=values.one(text)),
+        ),
+        Attribute(
+            "routes",
+            "Static routes of its own, `10.9.0.0/16 via 10.20.30.5 metric 100`, one a line; they "
+            "go before the network's. > replaces all, >> adds, `-10.9.0.0/16` takes one away. "
+            "Changes live.",
+            lambda end: values.lines(end.routes),
+            store=routing.replace,
+            add=routing.add,
         ),
         Attribute(
             "publish",

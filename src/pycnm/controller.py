@@ -146,6 +146,7 @@ class Controller:
         options: Mapping[str, object] | None = None,
         labels: Mapping[str, str] | Iterable[str] | None = None,
         parent: str | None = None,
+        routes: Iterable[str] = (),
     ) -> Network:
         """A new network, there in the kernel.
 
@@ -165,9 +166,14 @@ class Controller:
             options: the driver's, under Docker's names; an unknown one is refused.
             labels: kept and shown.
             parent: the host's interface, for drivers that have one.
+            routes: static routes of every sandbox on it, as ip-route(8) says them:
+                "10.9.0.0/16 via 10.20.30.5 metric 100".  The next hop is an address of
+                the subnet; without one, it is what is on the wire itself.  Who is the
+                next hop doesn't have the route, nor who is in the destination himself.
 
         Raises:
             InvalidArgumentError: an argument is malformed; what would be right is said.
+            OutOfSubnetError: an address, or a next hop, is not of the subnet.
             NotPermittedError: the name is a predefined network's.
             NotFoundError: no driver or IPAM of that name.
             AlreadyExistsError: the name, or the bridge, is another network's.
@@ -194,6 +200,7 @@ class Controller:
             options=options,
             labels=labels,
             parent=parent,
+            routes=routes,
         )
         return Network(self._engine, networks.create(self._engine, request).spec.id)
 

@@ -140,6 +140,11 @@ class Endpoint:
         return self._row().spec.rate
 
     @property
+    def routes(self) -> list[str]:
+        """The static routes of its own, as of `Network.connect`."""
+        return list(self._row().spec.routes)
+
+    @property
     def ports(self) -> list[PortBinding]:
         """The ports of the host that lead to it."""
         with self._engine.reading() as reader:
@@ -172,12 +177,13 @@ class Endpoint:
         they were made from.
 
         Args:
-            changes: any of `ip`, `ip6`, `mac`, `aliases`, `gateway_priority` and `rate`,
-                as of `Network.connect`; no rate makes it as fast as it was.  A
+            changes: any of `ip`, `ip6`, `mac`, `aliases`, `gateway_priority`, `rate` and
+                `routes`, as of `Network.connect`; no rate makes it as fast as it was.  A
                 MAC address that followed from the IPv4 address does so again.
 
         Raises:
             InvalidArgumentError: a setting is unknown, or a value malformed.
+            OutOfSubnetError: an address, or a next hop, is not of the network's subnet.
             AddressInUseError: an address is taken.
             InUseError: it has published ports, and they lead to the address it has.
             NotSupportedError: it can't be slowed down like that.

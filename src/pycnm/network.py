@@ -11,7 +11,7 @@ from netaddr import IPAddress, IPNetwork
 
 from pycnm.endpoint import Endpoint
 from pycnm.engine import attaching, configuring, drift, inspection, naming, networks, records
-from pycnm.engine.joining import endpoint_request
+from pycnm.engine.endpointrequest import endpoint_request
 from pycnm.engine.naming import Naming
 from pycnm.engine.records import NetworkRow
 from pycnm.errors import NotFoundError, NotSupportedError
@@ -124,6 +124,11 @@ class Network:
         return dict(self._row().spec.options)
 
     @property
+    def routes(self) -> list[str]:
+        """The static routes of all who are on it, as of `Controller.create_network`."""
+        return list(self._row().spec.routes)
+
+    @property
     def endpoints(self) -> list[Endpoint]:
         """Its endpoints, the oldest first."""
         row = self._row()
@@ -149,7 +154,7 @@ class Network:
         Args:
             name: unique on the network.
             wishes: `ip`, `ip6`, `mac`, `aliases`, `publish`, `gateway_priority`,
-                `link_local_ips`, `sysctls`, `rate`, `options` as for `connect`.
+                `link_local_ips`, `sysctls`, `rate`, `routes`, `options` as for `connect`.
 
         Raises:
             The same as `connect`.
@@ -173,6 +178,7 @@ class Network:
         link_local_ips: Iterable[object] = (),
         sysctls: Mapping[str, str] | None = None,
         rate: str | None = None,
+        routes: Iterable[str] = (),
         options: Mapping[str, str] | None = None,
     ) -> Endpoint:
         """An endpoint of this network in a sandbox: an interface that works.
@@ -191,11 +197,14 @@ class Network:
             rate: how it is slowed down, as tc(8) says it: "10mbit" is both what it
                 receives and what it sends at most, "10mbit delay 20ms loss 1%" delays
                 and loses what it receives as well; by default not at all.
+            routes: static routes inside, as ip-route(8) says them: "10.9.0.0/16 via
+                10.20.30.5 metric 100"; without a next hop, what is on the wire itself.
+                They go before the network's to the same prefix.
             options: Docker's endpoint options.
 
         Raises:
             InvalidArgumentError: an argument is malformed.
-            OutOfSubnetError: an address is not of the network's subnet.
+            OutOfSubnetError: an address, or a next hop, is not of the network's subnet.
             AlreadyExistsError: the sandbox is on the network, or the name is taken.
             AddressInUseError: the address is another endpoint's.
             PortInUseError: a port of the host is taken; by whom is said.
@@ -216,6 +225,7 @@ class Network:
             link_local_ips=link_local_ips,
             sysctls=sysctls,
             rate=rate,
+            routes=routes,
             options=options,
             created=networks.now(),
         )
@@ -264,22 +274,23 @@ class Network:
     def configure(self, **changes: Any) -> None:
         """Change its configuration, as one change; what isn't mentioned stays.
 
-        While it has endpoints, labels, `attachable` and those options change
-        that cost no connection: the MTU, what the rules say.
+        While it has endpoints, labels, `attachable`, `routes` and those options
+        change that cost no connection: the MTU, what the rules say.
 
         A new subnet has a new gateway, unless one is given; a subnet of one
         family leaves the other as it is; None asks for free subnets.
 
         Args:
             changes: any of `driver`, `subnet`, `gateway`, `ip_range`, `aux_addresses`,
-                `ipv4`, `ipv6`, `internal`, `attachable`, `ipam`, `ipam_options` and
-                `parent`, as of `Controller.create_network`; and `options` and
+                `ipv4`, `ipv6`, `internal`, `attachable`, `ipam`, `ipam_options`,
+                `parent` and `routes`, as of `Controller.create_network`; and `options` and
                 `labels`, what changes in them: None takes a key away.  With
                 another driver its options start empty.
 
         Raises:
             InvalidArgumentError: a setting is unknown, or a value malformed.
             NotPermittedError: it is predefined.
+            OutOfSubnetError: the next hop of a route is not of its subnet.
             InUseError: endpoints would be cut off.
             PoolOverlapError: a subnet is another network's, or the host's.
             PoolExhaustedError: no subnet is left to choose.

@@ -144,6 +144,16 @@ CASES = {
         Route(HOST, "198.51.100.0/24", "10.20.30.2", "br0"),
         "the route to 198.51.100.0/24 via 10.20.30.2 dev br0 is gone",
     ),
+    "route4-with-a-metric": (
+        (*UP, Route(HOST, "198.51.100.0/24", "10.20.30.2", "br0")),
+        Route(HOST, "198.51.100.0/24", "10.20.30.2", "br0", metric=7),
+        "the route to 198.51.100.0/24 via 10.20.30.2 metric 7 dev br0 is gone",
+    ),
+    "route6-with-a-metric": (
+        (*UP6, Route(HOST, "2001:db8::/64", "fd00::2", "br0")),
+        Route(HOST, "2001:db8::/64", "fd00::2", "br0", metric=2000),
+        "the route to 2001:db8::/64 via fd00::2 metric 2000 dev br0 is gone",
+    ),
     "route4-on-the-link": (
         UP,
         Route(HOST, "198.51.100.0/24", "", "br0"),

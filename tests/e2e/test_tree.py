@@ -347,6 +347,28 @@ def test_what_is_taken_of_the_subnets(pair):
     assert found.keys() == {"10.20.30.0/24", pair.read("networks/bridge/subnet").strip()}
 
 
+def test_static_routes_are_replaced_added_and_taken_away(pair, refused):
+    file = "networks/net/routes"
+    pair.write(file, "10.60.0.0/16 via 10.20.30.5\n")
+    pair.write(file, "10.61.0.0/16,10.20.30.5,7\n", flags=os.O_APPEND)
+    both = "10.60.0.0/16 via 10.20.30.5\n10.61.0.0/16 via 10.20.30.5 metric 7\n"
+    assert pair.read(file) == both
+    assert json.loads(pair.read("networks/net/spec"))["routes"] == both.splitlines()
+    assert "route add 10.61.0.0/16 via 10.20.30.5" in pair.read("sandboxes/c2/explain")
+    with refused(errno.EADDRNOTAVAIL):
+        pair.write(file, "10.62.0.0/16 via 10.9.9.9", flags=os.O_APPEND)
+    with refused(errno.ENOENT):
+        pair.write(file, "-10.62.0.0/16", flags=os.O_APPEND)
+    with refused(errno.EINVAL):
+        pair.write(file, "0.0.0.0/0 via 10.20.30.5")
+    assert pair.read(file) == both
+    pair.write(file, "-10.60.0.0/16\n", flags=os.O_APPEND)
+    assert pair.read(file) == "10.61.0.0/16 via 10.20.30.5 metric 7\n"
+    pair.write("apply", '{"networks": {"net": {"routes": []}}}')
+    assert pair.read(file) == ""
+    assert pair.read("sandboxes/c2/check") == ""
+
+
 def test_an_endpoint_changes_live(pair, refused):
     end = "sandboxes/c2/endpoints/net"
     for name, text in {
@@ -355,6 +377,7 @@ def test_an_endpoint_changes_live(pair, refused):
         "aliases": "web\nwww\n",
         "gateway_priority": "7\n",
         "rate": "10mbit\n",
+        "routes": "10.60.0.0/16 via 10.20.30.5\n10.60.0.0/16 via 10.20.30.6 metric 9\n",
     }.items():
         pair.write(f"{end}/{name}", text)
         assert pair.read(f"{end}/{name}") == text
@@ -367,6 +390,8 @@ def test_an_endpoint_changes_live(pair, refused):
     assert pair.read(f"{end}/rate") == "10mbit\n"
     pair.write(f"{end}/rate", "\n")
     assert pair.read(f"{end}/rate").strip() == ""
+    with refused(errno.EADDRNOTAVAIL):
+        pair.write(f"{end}/routes", "10.60.0.0/16 via 10.9.9.9")
     with refused(errno.EINVAL):
         pair.write(f"{end}/gateway_priority", "high")
     assert pair.read(f"{end}/ip") == "10.20.30.77\n"

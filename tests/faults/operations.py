@@ -23,6 +23,7 @@ FOREIGN = "foreign"
 NOTHING: Any = lambda *_: None  # noqa: E731
 SUBNETS = ("10.9.0.0/24", "fd00:9::/64")
 PORTS = ("8080:80", "8053:53/udp", "8100-8103:100-103", "127.0.0.1:8081:81")
+VIA = ("10.60.0.0/16 via 10.9.0.9", "fd00:60::/48 via fd00:9::9 metric 7")
 MTU = {"com.docker.network.driver.mtu": "1400"}
 
 
@@ -311,6 +312,12 @@ TABLE = {
         undo=lambda cnm: cnm.network("n").configure(options=dict.fromkeys(MTU)),
         base=c_connected,
     ),
+    "configure network: routes": Operation(
+        do=lambda cnm: cnm.network("n").configure(routes=VIA),
+        happened=lambda cnm: cnm.network("n").routes == [*VIA],
+        undo=lambda cnm: cnm.network("n").configure(routes=[]),
+        base=c_connected,
+    ),
     "rename network": Operation(
         do=lambda cnm: cnm.network("n").rename("m"),
         happened=lambda cnm: has(cnm, "networks", "m"),
@@ -399,6 +406,22 @@ TABLE = {
         undo=disconnect,
         setup=lambda cnm: cnm.network("n").connect("c"),
         base=pair,
+    ),
+    "configure endpoint: routes": Operation(
+        do=lambda cnm: endpoint(cnm).configure(routes=VIA[1:]),
+        happened=lambda cnm: endpoint(cnm).routes == [*VIA[1:]],
+        undo=lambda cnm: endpoint(cnm).configure(routes=[]),
+        base=lambda cnm: [c_connected(cnm), cnm.network("n").configure(routes=VIA)],
+    ),
+    "connect, with routes": Operation(
+        do=lambda cnm: cnm.network("n").connect("c", routes=VIA[:1]),
+        happened=connected,
+        undo=disconnect,
+        base=lambda cnm: [
+            pair(cnm),
+            cnm.create_network("m").connect("c"),
+            cnm.network("n").configure(routes=VIA),
+        ],
     ),
     "publish": Operation(
         do=lambda cnm: endpoint(cnm).publish(*PORTS),
@@ -620,6 +643,13 @@ FILES = {
         undo=lambda cnm: cnm.network("n").configure(options=dict.fromkeys(MTU)),
         base=c_connected,
         work=lambda mnt: write(mnt / "networks/n/mtu", b"1400\n"),
+    ),
+    "echo 10.60.0.0/16 via 10.9.0.9 > networks/n/routes": FileOperation(
+        do=lambda cnm: cnm.network("n").configure(routes=VIA[:1]),
+        happened=lambda cnm: cnm.network("n").routes == [*VIA[:1]],
+        undo=lambda cnm: cnm.network("n").configure(routes=[]),
+        base=c_connected,
+        work=lambda mnt: write(mnt / "networks/n/routes", f"{VIA[0]}\n".encode()),
     ),
     "mkdir sandboxes/c": FileOperation(
         do=lambda cnm: cnm.create_sandbox("c"),

@@ -175,14 +175,21 @@ def test_c1_on_bridge_cannot_reach_them(shell):
 
 @pytest.mark.usefixtures("my_bridge")
 def test_connected_and_disconnected_while_it_runs(shell, host):
-    shell("network", "create", "--subnet", "10.40.0.0/24", "blue")
+    route = "10.60.0.0/16 via 10.40.0.9"
+    shell("network", "create", "--subnet", "10.40.0.0/24", "--route", route, "blue")
+    assert shell.inspect("network", "blue")["Routes"] == [route]
     with shell.running("run", "--name", "c2", "--net", "my_bridge", "sh", "-c", "echo up; cat"):
-        shell("network", "connect", "--gw-priority", "10", "--rate", "8mbit", "blue", "c2")
-        assert shell.inspect("sandbox", "c2")["Networks"]["blue"]["Rate"] == "8mbit"
+        shell("network", "connect", "--gw-priority", "10", "--rate", "8mbit",
+              "--route", "10.61.0.0/16,10.40.0.9,5", "blue", "c2")  # fmt: skip
+        shown = shell.inspect("sandbox", "c2")["Networks"]["blue"]
+        assert shown["Rate"] == "8mbit"
+        assert shown["Routes"] == ["10.61.0.0/16 via 10.40.0.9 metric 5"]
         box = inside("c2")
         assert box.interfaces() == ["eth0", "eth1", "lo"]
         assert box.addresses("eth1") == ["10.40.0.2/24"]
         assert [r["gateway"] for r in box.routes() if r["dst"] == "default"] == ["10.40.0.1"]
+        ways = [r["dst"] for r in box.routes() if r.get("gateway") == "10.40.0.9"]
+        assert ways == ["10.60.0.0/16", "10.61.0.0/16"]
         shell("network", "disconnect", "blue", "c2")
         assert box.interfaces() == ["eth0", "lo"]
         assert [r["gateway"] for r in box.routes() if r["dst"] == "default"] == ["10.20.30.1"]

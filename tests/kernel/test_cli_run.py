@@ -117,7 +117,10 @@ def test_c2_and_c3_as_in_the_notes(shell):
 def test_several_networks(shell):
     shell("network", "create", "--subnet", "10.40.0.0/24", "--subnet", "fd00:40::/64", "blue")
     shell("network", "create", "--subnet", "10.50.0.0/24", "green")
-    long = "name=blue,ip=10.40.0.77,ip6=fd00:40::77,alias=db,alias=sql,gw-priority=5,rate=9mbit"
+    long = (
+        "name=blue,ip=10.40.0.77,ip6=fd00:40::77,alias=db,alias=sql,gw-priority=5,rate=9mbit,"
+        "route=10.60.0.0/16 via 10.40.0.9"
+    )
     shell(
         *("run", "--name", "c2", "--net", "my_bridge", "--ip", "10.20.30.9", "--net", long),
         *("--network", "name=green,interface=lan0,mac-address=02:00:00:00:00:07"),
@@ -126,6 +129,7 @@ def test_several_networks(shell):
     found = shell.inspect("sandbox", "c2")["Networks"]
     assert list(found) == ["my_bridge", "blue", "green"]
     assert found["my_bridge"]["IPAddress"] == "10.20.30.9"
+    assert found["blue"]["Routes"] == ["10.60.0.0/16 via 10.40.0.9"]
     assert [each["Rate"] for each in found.values()] == ["", "9mbit", ""]
     assert found["my_bridge"]["MacAddress"] == "02:00:00:00:00:09"
     assert found["my_bridge"]["Aliases"] == ["web"]

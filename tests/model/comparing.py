@@ -224,6 +224,8 @@ def _inside(box: Sandbox, names: Names) -> Iterator[str]:
             yield f"{ns} route {DEFAULT[version]} {via} table {table}"
             if not first:
                 yield f"{ns} rule from {end.addresses[version]} table {table}"
+                near = end.network.subnets[version]
+                yield f"{ns} route {near} dev {end.interface} table {table}"
             first = False
 
 

@@ -41,6 +41,7 @@ def test_what_isn_t_chosen_is_answered_the_way_it_came():
     assert routes(attached(OTHER, "b"), attached(DUAL, "a"), attached(INSIDE, "c")) == [
         "ip -n c3 route add default via 10.20.30.1 dev eth0",
         "ip -n c3 rule add from 172.18.0.5 table 1675484637",
+        "ip -n c3 route add 172.18.0.0/16 dev eth1 table 1675484637",
         "ip -n c3 route add default via 172.18.0.1 dev eth1 table 1675484637",
         "ip -n c3 -6 route add default via fd00:20:30::1 dev eth0",
     ]
@@ -51,6 +52,7 @@ def test_priority_goes_before_everything():
     assert routes(attached(DUAL, "a"), attached(first, "b")) == [
         "ip -n c3 route add default via 172.18.0.1 dev eth1",
         "ip -n c3 rule add from 10.20.30.3 table 1676603118",
+        "ip -n c3 route add 10.20.30.0/24 dev eth0 table 1676603118",
         "ip -n c3 route add default via 10.20.30.1 dev eth0 table 1676603118",
         "ip -n c3 -6 route add default via fd00:20:30::1 dev eth0",
     ]
@@ -74,3 +76,62 @@ def test_a_table_of_its_own():
     """Stable, and beyond those that people number themselves."""
     assert own_table(END) == 0x63EEEEEE
     assert own_table(attrs.evolve(END, id="0" * 64)) == 0x63000000
+
+
+# Static routes
+
+VIA = "10.8.0.0/16 via 10.20.30.5"
+
+
+def test_static_routes_of_a_network_and_an_endpoint():
+    own = attrs.evolve(DUAL, routes=[VIA + " metric 7", "fd00:8::/48 via fd00:20:30::5"])
+    assert routes(attached(own, routes=[VIA, "192.0.2.7/32"])) == [
+        "ip -n c3 route add default via 10.20.30.1 dev eth0",
+        "ip -n c3 route add 10.8.0.0/16 via 10.20.30.5 dev eth0 metric 1024",
+        "ip -n c3 route add 192.0.2.7/32 dev eth0 metric 1024",
+        "ip -n c3 route add 10.8.0.0/16 via 10.20.30.5 dev eth0 metric 7",
+        "ip -n c3 -6 route add default via fd00:20:30::1 dev eth0",
+        "ip -n c3 -6 route add fd00:8::/48 via fd00:20:30::5 dev eth0 metric 1024",
+    ]
+
+
+def test_an_endpoint_s_own_goes_before_the_network_s():
+    own = attrs.evolve(END, routes=["10.8.0.0/16 via 10.20.30.6"])
+    assert routes(attached(own, routes=[VIA]))[1:] == [
+        "ip -n c3 route add 10.8.0.0/16 via 10.20.30.6 dev eth0 metric 1024"
+    ]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        attrs.evolve(END, ip="10.20.30.5/24"),
+        attrs.evolve(END, ip="10.20.31.3/24"),
+        attrs.evolve(END, ip="10.8.0.2/16"),
+        attrs.evolve(DUAL, ip=None),
+    ],
+    ids=["the-next-hop", "no-neighbour-of-it", "in-the-destination", "of-the-other-family"],
+)
+def test_who_has_no_route_of_his_network(endpoint):
+    assert not [line for line in routes(attached(endpoint, routes=[VIA])) if "10.8.0.0" in line]
+
+
+def test_static_routes_of_two_networks():
+    """Each is answered the way it came, whoever has the route."""
+    second = attrs.evolve(INSIDE, routes=["10.8.0.0/16 via 10.9.0.5"])
+    first = attached(END, "a", routes=[VIA])
+    assert routes(first, attached(second, "b", internal=True)) == [
+        "ip -n c3 route add default via 10.20.30.1 dev eth0",
+        "ip -n c3 route add 10.8.0.0/16 via 10.20.30.5 dev eth0 metric 1024",
+        "ip -n c3 rule add from 10.9.0.2 table 1672129194",
+        "ip -n c3 route add 10.9.0.0/24 dev eth2 table 1672129194",
+        "ip -n c3 route add 10.8.0.0/16 via 10.9.0.5 dev eth2 table 1672129194 metric 1024",
+    ]
+    # What is only the second's may be a part of what the first one's default route is for.
+    assert routes(attached(END, "a"), attached(second, "b", internal=True)) == [
+        "ip -n c3 route add default via 10.20.30.1 dev eth0",
+        "ip -n c3 route add 10.8.0.0/16 via 10.9.0.5 dev eth2 metric 1024",
+        "ip -n c3 rule add from 10.20.30.3 table 1676603118",
+        "ip -n c3 route add 10.20.30.0/24 dev eth0 table 1676603118",
+        "ip -n c3 route add default via 10.20.30.1 dev eth0 table 1676603118",
+    ]

@@ -63,6 +63,13 @@ SYSCTLS = st.one_of(
         hostile.texts("net.ipv4.conf.IFNAME.log_martians"), hostile.values("1"), max_size=2
     ),
 )
+ROUTES = st.lists(
+    hostile.values(
+        "10.60.0.0/16 via 10.50.0.5", "10.60.0.0/16 via 10.20.30.5 metric 7", "fd00:60::/48",
+        "10.60.0.0/16,10.20.30.5,7", "10.0.0.0/8 via 10.20.30.5", "fd00::/16 via fd00:20::5",
+    ),
+    max_size=3,
+)  # fmt: skip
 NETWORK = {
     "driver": hostile.values("bridge", "host", "null", "Bridge"),
     "subnet": st.one_of(SUBNETS, st.lists(SUBNETS, max_size=3)),
@@ -78,6 +85,7 @@ NETWORK = {
     "options": OPTIONS,
     "labels": PAIRS,
     "parent": hostile.values("eth0", "eth0.10"),
+    "routes": st.one_of(ROUTES, hostile.values("10.60.0.0/16")),
 }
 CONNECT = {
     "ip": ADDRESSES,
@@ -89,6 +97,7 @@ CONNECT = {
     "interface": hostile.values("eth0", "wan", "eth%d", "lo"),
     "gateway_priority": hostile.values("1"),
     "rate": hostile.values("10mbit"),
+    "routes": st.one_of(ROUTES, hostile.values("10.60.0.0/16")),
     "link_local_ips": st.one_of(
         ADDRESSES, st.lists(hostile.texts("169.254.7.7", "fe80::7"), max_size=2)
     ),
@@ -218,7 +227,10 @@ def test_an_endpoint_for_later(shared, name, wishes):
 @hostile.many(33)
 @given(
     changes=some(
-        {k: CONNECT[k] for k in ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate")}
+        {
+            k: CONNECT[k]
+            for k in ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes")
+        }
     ),
     joined=st.booleans(),
 )

@@ -27,16 +27,18 @@ END = f"{BOX}/endpoints/net"
 FILES = [
     *(f"{NET}/{name}" for name in (
         "driver", "subnet", "gateway", "ip_range", "aux_addresses", "parent", "internal", "ipv4",
-        "ipv6", "mtu", "attachable", "publish", "spec", "labels/tier", "labels/new",
+        "ipv6", "mtu", "attachable", "routes", "publish", "spec", "labels/tier", "labels/new",
         "options/com.docker.network.driver.mtu", "options/new", "id", "inspect")),
     *(f"{END}/{name}" for name in (
-        "ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "publish", "interface")),
+        "ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes", "publish",
+        "interface")),
     "error_log", "last_error", "events", "README",
 ]  # fmt: skip
 TEXTS = hostile.texts(
     "10.20.40.0/24\n", "10.20.30.9\n", "bridge\n", "1\n", "auto\n",
     "box 8080:80/tcp\n-box 8080:80\n", "9000:80\n9001:81/udp\n-8080:80\n", "web\ndb\n",
     "router 10.20.30.7\n", "02:42:0a:14:1e:09\n",
+    "10.60.0.0/16 via 10.20.30.5\n", "-10.60.0.0/16\n",
     "1400\n", '{"internal": true, "labels": {"a": "b"}}', '{"subnet": ["10.20.40.0/24"]}',
     '{"driver": null}', "[" * 4000, '{"a":' * 1000, '"\\ud800"', '{"labels": {"a": 7}}', "1e400",
 )  # fmt: skip

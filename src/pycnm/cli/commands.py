@@ -51,6 +51,7 @@ _ADDRESSES = (
     Flag("link-local-ip", "Add a link-local address", Kind.COMMAS),
     Flag("mac", "MAC address (default: made from the IPv4 address)", also=("mac-address",)),
     Flag("rate", 'Slow it down both ways: 10mbit, "10mbit delay 20ms loss 1%"'),
+    Flag("route", 'Add a static route: "10.9.0.0/16 via 10.20.30.5 metric 100"', Kind.TEXTS),
 )
 _SANDBOX_FLAGS = (
     Flag("hostname", "What it calls itself (default: its name)", short="h"),
@@ -105,6 +106,11 @@ _CREATE = Command(
         _LABEL,
         Flag("opt", "Set an option of the driver, KEY=VALUE", Kind.PAIRS, short="o"),
         Flag("parent", "Interface of the host, for drivers that have one: -o parent=..."),
+        Flag(
+            "route",
+            'Add a static route of every sandbox on it: "10.9.0.0/16 via 10.20.30.5 metric 100"',
+            Kind.TEXTS,
+        ),
         Flag("subnet", "Subnet, such as 10.20.30.0/24 (default: the next free one)", Kind.COMMAS),
     ),
 )

@@ -38,6 +38,7 @@ def create(arguments: Arguments) -> int:
         "options": arguments.pairs("opt") or None,
         "labels": arguments.pairs("label") or None,
         "parent": arguments.text("parent"),
+        "routes": arguments.texts("route"),
     }
     ipam = arguments.text("ipam-driver")
     if ipam is not None:
@@ -66,6 +67,7 @@ def connect(arguments: Arguments) -> int:
             gateway_priority=arguments.number("gw-priority"),
             link_local_ips=arguments.texts("link-local-ip"),
             rate=arguments.text("rate"),
+            routes=arguments.texts("route"),
             options=arguments.pairs("driver-opt") or None,
         )
     return 0

@@ -19,6 +19,7 @@ _KEYS = {
     "gw-priority": "gateway_priority",
     "interface": "interface",
     "rate": "rate",
+    "route": "routes",
 }
 """Docker's words in `--network name=...,KEY=VALUE`, and what `Network.connect` calls them."""
 
@@ -51,6 +52,7 @@ def _of_flags(arguments: Arguments) -> dict[str, Any]:
         "aliases": arguments.texts("network-alias"),
         "link_local_ips": arguments.texts("link-local-ip"),
         "rate": arguments.text("rate"),
+        "routes": arguments.texts("route"),
         "publish": arguments.texts("publish"),
     }
     return {name: value for name, value in given.items() if value not in (None, [])}
@@ -87,7 +89,7 @@ def _long(text: str) -> tuple[str, dict[str, Any]]:
 
 def _put(text: str, wish: dict[str, Any], key: str, value: str) -> None:
     name = _KEYS[key]
-    if key in {"alias", "link-local-ip"}:
+    if key in {"alias", "link-local-ip", "route"}:
         wish.setdefault(name, []).append(value)
     elif key == "driver-opt":
         option, _, setting = value.partition("=")

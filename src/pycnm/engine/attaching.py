@@ -12,10 +12,9 @@ from netaddr import IPAddress
 
 from pycnm.engine import published, publishing, records, telling, wiring
 from pycnm.engine.decision import ENDPOINTS, Decision
+from pycnm.engine.endpointrequest import EndpointRequest, endpoint_request
 from pycnm.engine.engine import Engine
 from pycnm.engine.joining import (
-    EndpointRequest,
-    endpoint_request,
     insert,
     interface_name,
     refuse_down,

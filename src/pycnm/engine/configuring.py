@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from pycnm.drivers.bridge import Bridge
-from pycnm.engine import published, records, telling
+from pycnm.engine import published, records, telling, wiring
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.networks import (
@@ -40,7 +40,7 @@ from pycnm.spec.wording import shown
 from pycnm.store.locks import Lock
 
 _ADDRESSING = ("subnet", "gateway", "ip_range", "aux_addresses")
-_PLAIN = ("ipv4", "ipv6", "internal", "attachable", "ipam", "ipam_options", "parent")
+_PLAIN = ("ipv4", "ipv6", "internal", "attachable", "ipam", "ipam_options", "parent", "routes")
 _CHANGES = ("driver", *_ADDRESSING, *_PLAIN, "options", "labels")
 _SOME_NAME = "network"
 # What can be taken away and put back without a packet being lost.
@@ -112,6 +112,7 @@ def _request(engine: Engine, spec: NetworkSpec, changes: Mapping[str, object]) -
         "attachable": spec.attachable,
         "ipam": spec.ipam,
         "ipam_options": dict(spec.ipam_options),
+        "routes": spec.routes,
     }
     wishes |= {name: changes[name] for name in _PLAIN if name in changes}
     wishes |= _addressing(spec, changes, wishes, same=same)
@@ -215,7 +216,13 @@ def _specify(
     moved = wanted != [(p.subnet, p.ip_range, p.gateway, p.aux) for p in old.pools]
     if spec.driver != old.driver:
         refuse_lacking(engine, spec, request.driver)
-    rest = attrs.evolve(spec, options=old.options, labels=old.labels, attachable=old.attachable)
+    rest = attrs.evolve(
+        spec,
+        options=old.options,
+        labels=old.labels,
+        attachable=old.attachable,
+        routes=old.routes,
+    )
     if endpoints and (moved or rest != old):
         raise InUseError(_in_use(old.name, endpoints))
     if moved or (spec.ipam, spec.ipam_options, spec.scope) != (
@@ -266,9 +273,7 @@ def _apply(
     else:
         need_no_more(decision, after.number, had)
     # All of it is recorded anew, in the order in which it can be done again.
-    for box in sandboxes_of(endpoints):
-        owner = f"routes:{box}"
-        plans[owner] = Plan(tuple(_recorded(decision, owner)))
+    plans.update(wiring.routes(decision.tx, box) for box in sandboxes_of(endpoints))
     for owner, plan in plans.items():
         decision.drop(owner)
         decision.add(owner, plan)
@@ -307,5 +312,5 @@ def _recorded(decision: Decision, owner: str) -> list[Operation]:
 def _in_use(name: str, endpoints: Sequence[EndpointRow]) -> str:
     return (
         f"{active(name, endpoints)}, and the change would cut them off; "
-        "disconnect them first (labels, the MTU and the rules change live)"
+        "disconnect them first (labels, routes, the MTU and the rules change live)"
     )

@@ -30,6 +30,8 @@ def network(engine: Engine, reader: Reader, row: NetworkRow) -> Document:
     options = driver.option_table.write(driver, defaults=True) if spec.predefined else {}
     if spec.predefined and driver.usual_mtu:
         options.setdefault(_MTU, str(driver.usual_mtu))
+    # Docker has no such key: where there is nothing to tell, all is as Docker shows it.
+    routes = {"Routes": list(spec.routes)} if spec.routes else {}
     return Document(
         Name=spec.name,
         Id=spec.id,
@@ -55,6 +57,7 @@ def network(engine: Engine, reader: Reader, row: NetworkRow) -> Document:
         },
         Options=dict(spec.options) | _shown(options),
         Labels=dict(spec.labels),
+        **routes,
     )
 
 
@@ -114,6 +117,7 @@ def endpoint(reader: Reader, row: EndpointRow) -> Document:
         DNSNames=_names(reader, row),
         GwPriority=spec.gateway_priority,
         Rate=spec.rate,
+        Routes=list(spec.routes),
         LinkLocalIPs=[text.partition("/")[0] for text in spec.link_local_ips],
         DriverOpts=dict(spec.options) or None,
         Ports=_ports(published.bindings(reader, row.number)),

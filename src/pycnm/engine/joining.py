@@ -1,17 +1,17 @@
-"""What an endpoint is to be: the caller's wishes, checked, and what is chosen for it."""
+"""What an endpoint is to be: what is wanted beside what there is, and what is chosen for it."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
 import attrs
-from netaddr import EUI, IPAddress, IPNetwork
+from netaddr import IPAddress, IPNetwork
 
 from pycnm.drivers.base import INTERFACE_DIGITS, Driver
 from pycnm.engine import records
 from pycnm.engine.decision import Decision
+from pycnm.engine.endpointrequest import EndpointRequest
 from pycnm.engine.engine import Engine
 from pycnm.engine.records import NetworkRow, Reader, SandboxRow
 from pycnm.errors import (
@@ -24,135 +24,10 @@ from pycnm.errors import (
     PoolExhaustedError,
 )
 from pycnm.ipam.base import ENDPOINT_NAME
-from pycnm.spec import addresses, macs, names
+from pycnm.spec import addresses
 from pycnm.spec.names import new_id
 from pycnm.spec.objects import EndpointSpec, NetworkSpec
-from pycnm.spec.ports import PortSpec, port_specs
-from pycnm.spec.rates import Rate
-from pycnm.spec.wording import shown
-
-_IFNAME = "com.docker.network.endpoint.ifname"
-_SYSCTLS = "com.docker.network.endpoint.sysctls"
-_SYSCTL_FAMILIES = {"ipv4", "ipv6", "mpls"}
-_PRIORITY_MAX = 2**31 - 1
-
-
-@attrs.frozen
-class EndpointRequest:
-    """An endpoint that somebody wants; everything in it is well-formed."""
-
-    name: str = ""
-    ip: IPAddress | None = None
-    ip6: IPAddress | None = None
-    mac: EUI | None = None
-    aliases: tuple[str, ...] = ()
-    publish: tuple[PortSpec, ...] = ()
-    interface: str = ""
-    gateway_priority: int = 0
-    link_local_ips: tuple[str, ...] = ()
-    sysctls: tuple[tuple[str, str], ...] = ()
-    options: tuple[tuple[str, str], ...] = ()
-    created: str = ""
-    rate: str = ""
-
-
-def endpoint_request(
-    *,
-    name: object = None,
-    ip: object = None,
-    ip6: object = None,
-    mac: object = None,
-    aliases: object = (),
-    publish: object = (),
-    interface: object = None,
-    gateway_priority: object = 0,
-    link_local_ips: object = (),
-    sysctls: object = None,
-    rate: object = None,
-    options: object = None,
-    created: str = "",
-) -> EndpointRequest:
-    """Everything `Network.connect` is given, as one well-formed value.
-
-    Raises:
-        InvalidArgumentError: an argument is not what it should be.
-    """
-    given = dict(names.labels(options, "endpoint option"))
-    inside = interface if interface is not None else given.pop(_IFNAME, None)
-    settings = _sysctls(sysctls) + _docker_sysctls(given.pop(_SYSCTLS, ""))
-    if given:
-        raise InvalidArgumentError(
-            f"unknown endpoint option {next(iter(given))}; known are {_IFNAME} and {_SYSCTLS}"
-        )
-    if isinstance(gateway_priority, bool) or not isinstance(gateway_priority, int):
-        raise InvalidArgumentError(
-            f"invalid gateway_priority {shown(gateway_priority)}: it should be a whole number"
-        )
-    if abs(gateway_priority) > _PRIORITY_MAX:
-        raise InvalidArgumentError(
-            f"invalid gateway_priority {shown(gateway_priority)}: it should be between "
-            f"-{_PRIORITY_MAX} and {_PRIORITY_MAX}"
-        )
-    return EndpointRequest(
-        name="" if name is None else names.object_name(name, "endpoint"),
-        ip=None if ip is None else addresses.address(ip, "IPv4 address", version=4),
-        ip6=None if ip6 is None else addresses.address(ip6, "IPv6 address", version=6),
-        mac=None if mac is None else macs.mac(mac),
-        aliases=tuple(names.domain_name(item) for item in _list(aliases, "aliases")),
-        publish=port_specs(publish),
-        interface="" if inside is None else names.interface_name(inside),
-        gateway_priority=gateway_priority,
-        link_local_ips=tuple(_link_local(item) for item in _list(link_local_ips, "link_local_ips")),
-        sysctls=settings,
-        created=created,
-        rate=str(Rate.parse(rate) or ""),
-    )
-
-
-def _list(value: object, what: str) -> list[object]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise InvalidArgumentError(f"invalid {what} {shown(value)}: give a list of texts")
-    return list(value)
-
-
-def _link_local(value: object) -> str:
-    address = addresses.address(value, "link-local IP address")
-    if not address.is_link_local():
-        raise InvalidArgumentError(
-            f"invalid link-local IP address: {address}; it should be in 169.254.0.0/16 or fe80::/10"
-        )
-    return f"{address}/{16 if address.version == 4 else 64}"  # noqa: PLR2004
-
-
-def _sysctls(value: object) -> tuple[tuple[str, str], ...]:
-    pairs: Any = names.labels(value, "sysctl")
-    return tuple((_sysctl_key(key, f"{key}={text}"), text) for key, text in pairs)
-
-
-def _docker_sysctls(text: str) -> tuple[tuple[str, str], ...]:
-    items = [item.strip() for item in text.split(",") if item.strip()]
-    pairs = []
-    for item in items:
-        key, equals, value = item.partition("=")
-        pairs.append((_sysctl_key(key if equals else "", item), value.strip()))
-    return tuple(pairs)
-
-
-def _sysctl_key(key: str, item: str) -> str:
-    """A setting of the endpoint's own interface, as a path with IFNAME in it."""
-    parts = key.strip().split(".")
-    if (
-        len(parts) != 5  # noqa: PLR2004 - net.X.Y.IFNAME.Z
-        or parts[0] != "net"
-        or parts[1] not in _SYSCTL_FAMILIES
-        or parts[3] not in {"IFNAME", "ifname"}
-        or not all(part.replace("_", "").isalnum() and part.isascii() for part in parts)
-    ):
-        raise InvalidArgumentError(
-            f"unrecognised network interface sysctl {shown(item)}; represent "
-            "'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'"
-        )
-    return "/".join([*parts[:3], "IFNAME", parts[4]])
+from pycnm.spec.routes import refuse_astray
 
 
 def refuse_down(sandbox: SandboxRow) -> None:
@@ -252,6 +127,7 @@ def revived(
         link_local_ips=request.link_local_ips,
         sysctls=request.sysctls,
         rate=shaped(driver, network, request.rate),
+        routes=led(driver, network, spec.name, request.routes, spec.addresses),
         kept=False,
     )
 
@@ -269,6 +145,29 @@ def shaped(driver: Driver, network: NetworkSpec, rate: str) -> str:
             f"give no rate (here {rate})"
         )
     return rate
+
+
+def led(
+    driver: Driver,
+    network: NetworkSpec,
+    name: str,
+    routes: tuple[str, ...],
+    addresses: Sequence[IPNetwork],
+) -> tuple[str, ...]:
+    """The static routes of an endpoint that has these addresses.
+
+    Raises:
+        InvalidArgumentError, OutOfSubnetError: one of them leads nowhere.
+        NotSupportedError: endpoints of its network have no interface to lead over.
+    """
+    if routes and not driver.interface_prefix():
+        raise NotSupportedError(
+            f"endpoints of driver {driver.name} have no interface of their own, and {network.name} "
+            "is its network; connect the sandbox to a network that gives it one, or give no routes"
+        )
+    subnets = [address.cidr for address in addresses]
+    refuse_astray(routes, f"endpoint {name}", subnets, [address.ip for address in addresses])
+    return routes
 
 
 def specify(
@@ -308,6 +207,7 @@ def specify(
         options=request.options,
         created=request.created,
         rate=shaped(driver, row.spec, request.rate),
+        routes=led(driver, row.spec, name, request.routes, [each for each in (ip, ip6) if each]),
     )
 
 

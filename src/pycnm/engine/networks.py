@@ -34,6 +34,7 @@ from pycnm.plan.host import HostFacts, lacking
 from pycnm.plan.operation import Operation, Plan
 from pycnm.spec.names import new_id
 from pycnm.spec.objects import NetworkSpec, Pool
+from pycnm.spec.routes import refuse_astray
 from pycnm.store.database import Transaction
 from pycnm.store.locks import Lock
 
@@ -163,6 +164,7 @@ def described(spec: NetworkSpec, request: NetworkRequest) -> NetworkSpec:
         ipam_options=request.ipam_options,
         labels=request.labels,
         parent=request.parent,
+        routes=request.routes,
     )
     return attrs.evolve(spec, internal=request.driver.is_internal(spec))
 
@@ -191,6 +193,7 @@ def refuse_overlaps(tx: Transaction, spec: NetworkSpec, driver: Driver) -> None:
     sits = driver.needs(spec).parent
     others = records.neighbours(tx, driver.name, driver.device(spec), subnets, sits=sits)
     driver.validate(spec, [other for other in others if other.id != spec.id])
+    refuse_astray(spec.routes, f"network {spec.name}", [pool.subnet for pool in spec.pools])
 
 
 def _refuse_taken_name(reader: sqlite3.Connection, name: str) -> None:

@@ -1,4 +1,4 @@
-"""An endpoint that exists, given other addresses, names, a priority or a rate."""
+"""An endpoint that exists, given other addresses, names, routes, a priority or a rate."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from netaddr import IPAddress, IPNetwork
 from pycnm.engine import published, telling, wiring
 from pycnm.engine.attaching import attempt_on
 from pycnm.engine.decision import ENDPOINTS, Decision
+from pycnm.engine.endpointrequest import endpoint_request
 from pycnm.engine.engine import Engine
-from pycnm.engine.joining import endpoint_request, gateway, lease, shaped
+from pycnm.engine.joining import gateway, lease, led, shaped
 from pycnm.engine.planning import plan_endpoint
 from pycnm.engine.records import EndpointRow, NetworkRow
 from pycnm.errors import AddressInUseError, InUseError, InvalidArgumentError
@@ -22,7 +23,7 @@ from pycnm.spec import macs
 from pycnm.spec.objects import EndpointSpec
 from pycnm.spec.wording import shown
 
-_CHANGES = ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate")
+_CHANGES = ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes")
 
 
 def configure(engine: Engine, endpoint: str, changes: Mapping[str, Any]) -> None:
@@ -85,6 +86,7 @@ def _specify(
     if request.mac is not None or follows:
         mac = driver.mac(row.spec, request.mac, ip.ip if ip else None)
     priority = request.gateway_priority
+    routes = request.routes if "routes" in changes else old.routes
     return attrs.evolve(
         old,
         ip=ip,
@@ -95,6 +97,7 @@ def _specify(
         aliases=request.aliases if "aliases" in changes else old.aliases,
         gateway_priority=priority if "gateway_priority" in changes else old.gateway_priority,
         rate=shaped(driver, row.spec, request.rate) if "rate" in changes else old.rate,
+        routes=led(driver, row.spec, old.name, routes, [each for each in (ip, ip6) if each]),
     )
 
 

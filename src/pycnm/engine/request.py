@@ -12,6 +12,7 @@ from pycnm.drivers.base import Driver
 from pycnm.drivers.registry import driver_class, ipam_class
 from pycnm.errors import InvalidArgumentError, NotPermittedError
 from pycnm.spec import addresses, names
+from pycnm.spec.routes import static_routes
 from pycnm.spec.wording import shown
 
 PREDEFINED = ("bridge", "host", "none")
@@ -44,6 +45,7 @@ class NetworkRequest:
     ipam_options: tuple[tuple[str, str], ...]
     labels: tuple[tuple[str, str], ...]
     parent: str
+    routes: tuple[str, ...] = ()
 
 
 def network_name(name: object) -> str:
@@ -115,6 +117,7 @@ def network_request(
     options: object = None,
     labels: object = None,
     parent: object = None,
+    routes: object = (),
 ) -> NetworkRequest:
     """Everything `Controller.create_network` is given, as one well-formed value.
 
@@ -147,6 +150,7 @@ def network_request(
         ipam_options=names.labels(ipam_options, "ipam option"),
         labels=names.labels(labels),
         parent=getattr(value, "parent", None) or "",
+        routes=static_routes(routes),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is in a sandbox for all of its endpoints together: default routes, and names."""
+"""What is in a sandbox for all of its endpoints together: routes, and names."""
 
 from __future__ import annotations
 
@@ -55,6 +55,22 @@ def rewire(engine: Engine, decision: Decision, sandbox: int) -> None:
     decision.replace(*plans.routes)
 
 
+def routes(reader: Reader, sandbox: int) -> tuple[str, Plan]:
+    """Who has the routes of a sandbox, and what they are to be for the endpoints it has now."""
+    box, owner = records.sandbox_row(reader, sandbox), owners(sandbox)[0]
+    # One whose record was set aside has none, nor has one that is down.
+    if box is None or box.down:
+        return owner, Plan()
+    return owner, plan_routes(box.spec.key, _attachments(reader, sandbox))
+
+
+def _attachments(reader: Reader, sandbox: int) -> list[Attachment]:
+    return [
+        Attachment(row.spec, records.network_spec(reader, row.network))
+        for row in records.endpoints_of_sandbox(reader, sandbox)
+    ]
+
+
 def plan(
     engine: Engine,
     reader: Reader,
@@ -72,15 +88,11 @@ def plan(
         anew: have names answered where they weren't before.
         avoid: ports that turned out to be some program's inside.
     """
-    routes, names = owners(sandbox)
+    owner, names = owners(sandbox)
     box = records.sandbox_row(reader, sandbox)
-    # One whose record was set aside has none, nor has one that is down.
     if box is None or box.down:
-        return Plans((routes, Plan()), (names, Plan()))
-    attachments = [
-        Attachment(row.spec, records.network_spec(reader, row.network))
-        for row in records.endpoints_of_sandbox(reader, sandbox)
-    ]
+        return Plans((owner, Plan()), (names, Plan()))
+    attachments = _attachments(reader, sandbox)
     known = _resolver(reader, sandbox)
     port = 0
     if any(each.network.driver not in NAMELESS for each in attachments):
@@ -89,7 +101,7 @@ def plan(
         elif known is not None or (anew and engine.dns):
             port = _port(box.spec.id, avoid)
     return Plans(
-        (routes, plan_routes(box.spec.key, attachments)),
+        (owner, plan_routes(box.spec.key, attachments)),
         (names, _plan_names(engine, reader, box, attachments, port=port)),
     )
 

@@ -126,7 +126,12 @@ class _Routes:
     def add(self, session: LinuxSession, fact: plan.Route) -> None:
         number = index(session, fact, fact.ns, fact.link)
         message = rtinet.route(
-            rtinet.RTM_NEWROUTE, fact.destination, fact.gateway, number, fact.table
+            rtinet.RTM_NEWROUTE,
+            fact.destination,
+            fact.gateway,
+            number,
+            fact.table,
+            metric=fact.metric,
         )
         settle = self._settle(session, fact)
         session.queue(fact.ns, ROUTE, Queued(fact, message, settle=settle))
@@ -136,7 +141,12 @@ class _Routes:
             link = state(session, fact.ns, fact.link)
             if link is not None:
                 message = rtinet.route(
-                    rtinet.RTM_DELROUTE, fact.destination, fact.gateway, link.ifindex, fact.table
+                    rtinet.RTM_DELROUTE,
+                    fact.destination,
+                    fact.gateway,
+                    link.ifindex,
+                    fact.table,
+                    metric=fact.metric,
                 )
                 session.queue(fact.ns, ROUTE, Queued(fact, message, GONE))
 
@@ -145,7 +155,9 @@ class _Routes:
             if self._present(session, fact):
                 return None
         via = f" via {fact.gateway}" if fact.gateway else ""
-        return f"the route to {fact.destination}{via} dev {plan.at(fact.ns, fact.link)} is gone"
+        metric = f" metric {fact.metric}" if fact.metric else ""
+        where = plan.at(fact.ns, fact.link)
+        return f"the route to {fact.destination}{via}{metric} dev {where} is gone"
 
     def _settle(self, session: LinuxSession, fact: plan.Route) -> Callable[[], None]:
         def settle() -> None:
@@ -165,6 +177,7 @@ class _Routes:
         gateway = rtinet.packed(fact.gateway)[1] if fact.gateway else b""
         link = state(session, fact.ns, fact.link)
         number = 0 if link is None else link.ifindex
+        metric = rtinet.metric_of(fact.destination, fact.metric)
         for received in (
             _dumped(session, fact.ns, rtinet.get_routes(family, number)) if link else ()
         ):
@@ -173,7 +186,7 @@ class _Routes:
                 found is not None
                 and (found.destination or bytes(len(data)), found.prefixlen) == (data, int(length))
                 and (found.gateway, found.ifindex) == (gateway, number)
-                and found.table == fact.table
+                and (found.table, found.metric) == (fact.table, metric)
             ):
                 return True
         return False

@@ -29,6 +29,7 @@ ORIGIN = 0x63
 _BOOT = 3  # what `ip route add` leaves on routes: nothing to be seen in `ip route`
 _BY_KERNEL = 2  # what the kernel leaves on those that come with an address
 _METRIC6 = 256  # and what IPv6 ones have
+_METRIC6_GIVEN = 1024  # what those have that were given none
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
 _IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
@@ -60,6 +61,7 @@ class RouteState(NamedTuple):
     table: int
     scope: int
     family: int
+    metric: int
 
 
 def packed(address: str) -> tuple[int, bytes]:
@@ -104,7 +106,14 @@ def address_state(received: Message) -> AddressState:
     return AddressState(index, data, length, u32_of(found.get(_IFA_PROTO)))
 
 
-def route(kind: int, destination: str, gateway: str, index: int, table: int) -> bytes:
+def metric_of(destination: str, metric: int) -> int:
+    """The metric that the kernel has for a route which was given `metric`, or none (0)."""
+    return metric or (_METRIC6_GIVEN if ":" in destination else 0)
+
+
+def route(
+    kind: int, destination: str, gateway: str, index: int, table: int, *, metric: int = 0
+) -> bytes:
     """Add (RTM_NEWROUTE) or delete (RTM_DELROUTE) a route."""
     plain, _, length = destination.partition("/")
     family, data = packed(plain)
@@ -114,6 +123,8 @@ def route(kind: int, destination: str, gateway: str, index: int, table: int) -> 
     body += attribute(_RTA_GATEWAY, packed(gateway)[1]) if gateway else b""
     body += u32(_RTA_OIF, index) if index else b""
     body += u32(_RTA_TABLE, table)
+    metric = metric_of(destination, metric)
+    body += u32(_RTA_PRIORITY, metric) if metric else b""
     return message(kind, NLM_F_CREATE | NLM_F_EXCL if kind == RTM_NEWROUTE else 0, body)
 
 
@@ -174,6 +185,7 @@ def route_state(received: Message) -> RouteState | None:
         u32_of(found.get(_RTA_TABLE)) or table,
         scope,
         family,
+        u32_of(found.get(_RTA_PRIORITY)),
     )
 
 

@@ -284,6 +284,7 @@ class Route(Operation):
     Attributes:
         destination: `0.0.0.0/0` and `::/0` stand for default.
         gateway: the next hop; empty for what is on the link.
+        metric: of routes to the same prefix the lowest is used; 0 is the kernel's own.
     """
 
     ns: str
@@ -291,6 +292,7 @@ class Route(Operation):
     gateway: str
     link: str
     table: int = MAIN_TABLE
+    metric: int = 0
 
     def __str__(self) -> str:
         default = self.destination in {"0.0.0.0/0", "::/0"}
@@ -299,6 +301,7 @@ class Route(Operation):
         words += [f"via {self.gateway}"] if self.gateway else []
         words += [f"dev {quote(self.link)}"]
         words += [f"table {self.table}"] if self.table != MAIN_TABLE else []
+        words += [f"metric {self.metric}"] if self.metric else []
         return " ".join(words)
 
     def within(self) -> tuple[Hashable, ...]:

@@ -128,6 +128,15 @@ def subnet(value: object, what: str = "subnet", *, unspecified: bool = False) ->
     return network
 
 
+def prefix(value: object, what: str = "prefix") -> IPNetwork:
+    """The prefix that `value` is, wherever it leads: text, or a netaddr or ipaddress network.
+
+    Raises:
+        InvalidArgumentError: it is none, or has host bits.
+    """
+    return _read_network(value, what)
+
+
 def inside(address: IPAddress, subnet: IPNetwork, what: str = "address") -> IPAddress:
     """`address`, if it lies in `subnet`.
 

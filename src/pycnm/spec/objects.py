@@ -125,6 +125,7 @@ class NetworkSpec(Recorded):
         driver: the driver's registered name; `options` are its, under Docker's names.
         pools: at most one a family for a bridge; empty without IPAM.
         parent: the interface of the host that it sits on, if it was given one.
+        routes: static routes of all who are on it, in the words of ip-route(8).
         predefined: one of bridge, host, none.
         created: when, in RFC 3339.
     """
@@ -145,6 +146,7 @@ class NetworkSpec(Recorded):
     parent: str = ""
     predefined: bool = False
     created: str = ""
+    routes: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     @property
     def short_id(self) -> str:
@@ -211,6 +213,7 @@ class EndpointSpec(Recorded):
         gateway, gateway6: next hops of the default routes it offers.
         on_link: it offers default routes without a next hop: all is reached over its link.
         rate: how it is slowed down, in tc's words; empty if it isn't.
+        routes: static routes of its own, in the words of ip-route(8).
         publish: ports to be published when it is joined.
         kept: its sandbox is gone (a reboot), its addresses wait for one of its name.
     """
@@ -236,6 +239,7 @@ class EndpointSpec(Recorded):
     kept: bool = False
     created: str = ""
     rate: str = ""
+    routes: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     @property
     def alias(self) -> str:

@@ -79,7 +79,9 @@ class _Routes:
             if connected or fact in session.namespace(fact.ns).routes:
                 return None
         via = f" via {fact.gateway}" if fact.gateway else ""
-        return f"the route to {fact.destination}{via} dev {plan.at(fact.ns, fact.link)} is gone"
+        metric = f" metric {fact.metric}" if fact.metric else ""
+        where = plan.at(fact.ns, fact.link)
+        return f"the route to {fact.destination}{via}{metric} dev {where} is gone"
 
 
 class _Rules:
@@ -144,7 +146,7 @@ def _refuse_unreachable(
 def _is_connected(link: Link, route: plan.Route, version: int) -> bool:
     """Whether the kernel itself made such a route with an address of the link."""
     return (
-        not route.gateway
+        not (route.gateway or route.metric)
         and route.table == plan.MAIN_TABLE
         and any(
             str(network.cidr) == route.destination and network.prefixlen < _HOST_BITS[version]
@@ -155,7 +157,8 @@ def _is_connected(link: Link, route: plan.Route, version: int) -> bool:
 
 def _is_taken(namespace: Namespace, route: plan.Route) -> bool:
     """Whether another route has the destination, as far as one can't be beside the other."""
-    if any((r.destination, r.table) == (route.destination, route.table) for r in namespace.routes):
+    place = (route.destination, route.table, route.metric)
+    if any((r.destination, r.table, r.metric) == place for r in namespace.routes):
         return True
     plain = attrs.evolve(route, gateway="")
     return any(_is_connected(link, plain, IPV4) for link in namespace.links.values())
