@@ -205,6 +205,8 @@ def _capabilities(cls: type[Driver]) -> Iterator[str]:
         yield "publish"
     if cls.shapes:
         yield "rate"
+    if cls.forwards:
+        yield "forwarding"
     if cls.owns_subnets:
         yield "subnets"
     if cls.single:

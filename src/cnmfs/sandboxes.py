@@ -149,6 +149,13 @@ ENDPOINT = table(
             store=lambda end, text: end.configure(rate=values.one(text)),
         ),
         Attribute(
+            "forwarding",
+            "1: its sandbox leads packets of others by it, to and from its other endpoints that "
+            "forward. Changes live.",
+            lambda end: values.flag(end.forwarding),
+            store=lambda end, text: end.configure(forwarding=values.boolean(text)),
+        ),
+        Attribute(
             "routes",
             "Static routes of its own, `10.9.0.0/16 via 10.20.30.5 metric 100`, one a line; they "
             "go before the network's. > replaces all, >> adds, `-10.9.0.0/16` takes one away. "

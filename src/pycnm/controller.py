@@ -158,7 +158,9 @@ class Controller:
                 by default the next free one.
             gateway: by default the first address of the subnet, or of `ip_range`.
             ip_range: the part of the subnet that automatic addresses come from.
-            aux_addresses: names of addresses that nobody gets.
+            aux_addresses: names of addresses that nobody gets, but for `DefaultGatewayIPv4`
+                and `DefaultGatewayIPv6` of a bridge network: by these its default routes
+                go, and an endpoint that forwards may have them.
             ipv4, ipv6: which families it has; an IPv6 subnet switches `ipv6` on.
             internal: nothing in or out.
             attachable: shown by inspect; every network of one host is.

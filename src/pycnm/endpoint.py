@@ -145,6 +145,11 @@ class Endpoint:
         return list(self._row().spec.routes)
 
     @property
+    def forwarding(self) -> bool:
+        """Whether it leads packets of others, as of `Network.connect`."""
+        return self._row().spec.forwarding
+
+    @property
     def ports(self) -> list[PortBinding]:
         """The ports of the host that lead to it."""
         with self._engine.reading() as reader:
@@ -177,16 +182,17 @@ class Endpoint:
         they were made from.
 
         Args:
-            changes: any of `ip`, `ip6`, `mac`, `aliases`, `gateway_priority`, `rate` and
-                `routes`, as of `Network.connect`; no rate makes it as fast as it was.  A
-                MAC address that followed from the IPv4 address does so again.
+            changes: any of `ip`, `ip6`, `mac`, `aliases`, `gateway_priority`, `rate`,
+                `routes` and `forwarding`, as of `Network.connect`; no rate makes it as
+                fast as it was.  A MAC address that followed from the IPv4 address does
+                so again.
 
         Raises:
             InvalidArgumentError: a setting is unknown, or a value malformed.
             OutOfSubnetError: an address, or a next hop, is not of the network's subnet.
             AddressInUseError: an address is taken.
             InUseError: it has published ports, and they lead to the address it has.
-            NotSupportedError: it can't be slowed down like that.
+            NotSupportedError: it can't be slowed down like that, or can't forward.
             KernelError: the kernel refused; everything is as it was.
         """
         reattaching.configure(self._engine, self._id, changes)

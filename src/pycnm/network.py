@@ -154,7 +154,8 @@ class Network:
         Args:
             name: unique on the network.
             wishes: `ip`, `ip6`, `mac`, `aliases`, `publish`, `gateway_priority`,
-                `link_local_ips`, `sysctls`, `rate`, `routes`, `options` as for `connect`.
+                `link_local_ips`, `sysctls`, `rate`, `routes`, `forwarding`, `options` as
+                for `connect`.
 
         Raises:
             The same as `connect`.
@@ -179,6 +180,7 @@ class Network:
         sysctls: Mapping[str, str] | None = None,
         rate: str | None = None,
         routes: Iterable[str] = (),
+        forwarding: bool = False,
         options: Mapping[str, str] | None = None,
     ) -> Endpoint:
         """An endpoint of this network in a sandbox: an interface that works.
@@ -200,6 +202,11 @@ class Network:
             routes: static routes inside, as ip-route(8) says them: "10.9.0.0/16 via
                 10.20.30.5 metric 100"; without a next hop, what is on the wire itself.
                 They go before the network's to the same prefix.
+            forwarding: it leads packets of others from one network to another, with each
+                of its endpoints that forwards: what comes in by them is forwarded, and
+                they may send what isn't from themselves, if it isn't from a neighbour.
+                Only such an endpoint may have the address of `DefaultGatewayIPv4` or
+                `DefaultGatewayIPv6`, and leads out whoever else is on the network.
             options: Docker's endpoint options.
 
         Raises:
@@ -210,7 +217,7 @@ class Network:
             PortInUseError: a port of the host is taken; by whom is said.
             PoolExhaustedError: no address, or no port of a range, is free.
             NotSupportedError: such a sandbox can't be on such a network, or its
-                endpoints can't be slowed down like that.
+                endpoints can't be slowed down like that, have no routes, or can't forward.
             KernelError: the kernel refused; nothing was left behind.
         """
         request = endpoint_request(
@@ -226,6 +233,7 @@ class Network:
             sysctls=sysctls,
             rate=rate,
             routes=routes,
+            forwarding=forwarding,
             options=options,
             created=networks.now(),
         )

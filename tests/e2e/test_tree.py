@@ -369,6 +369,31 @@ def test_static_routes_are_replaced_added_and_taken_away(pair, refused):
     assert pair.read("sandboxes/c2/check") == ""
 
 
+def test_a_sandbox_becomes_the_gateway_of_a_network(pair, refused):
+    net, end = "networks/led", "sandboxes/c2/endpoints/led"
+    pair.mkdir(net)
+    pair.write(f"{net}/subnet", "10.8.0.0/24")
+    pair.write(f"{net}/aux_addresses", "DefaultGatewayIPv4 10.8.0.254")
+    pair.mkdir(end)
+    pair.mkdir("sandboxes/c3/endpoints/led")
+    assert pair.read("sandboxes/c3/endpoints/led/gateway") == "10.8.0.254\n"
+    with refused(errno.EADDRINUSE):
+        pair.write(f"{end}/ip", "10.8.0.254")
+    assert pair.read(f"{end}/forwarding") == "0\n"
+    pair.write(f"{end}/forwarding", "1")
+    pair.write(f"{end}/ip", "10.8.0.254")
+    assert pair.read(f"{end}/forwarding") == "1\n"
+    assert pair.read(f"{end}/gateway") == "10.8.0.1\n"
+    with refused(errno.EADDRINUSE):
+        pair.write(f"{end}/forwarding", "0")
+    with refused(errno.EINVAL):
+        pair.write(f"{end}/forwarding", "maybe")
+    assert pair.read(f"{end}/check") == ""
+    pair.rmdir("sandboxes/c3/endpoints/led")
+    pair.rmdir(end)
+    pair.rmdir(net)
+
+
 def test_an_endpoint_changes_live(pair, refused):
     end = "sandboxes/c2/endpoints/net"
     for name, text in {

@@ -130,7 +130,7 @@ def test_all_of_a_kind(applied):
 
 
 def test_what_a_driver_can(applied):
-    assert applied.read("drivers/bridge/capabilities") == "publish rate subnets\n"
+    assert applied.read("drivers/bridge/capabilities") == "publish rate forwarding subnets\n"
     assert applied.read("drivers/null/capabilities") == "single\n"
 
 

@@ -274,6 +274,24 @@ def routed(cnm):
     net.connect(cnm.create_sandbox("c"))
 
 
+GATEWAYS = {"DefaultGatewayIPv4": "10.8.0.254", "DefaultGatewayIPv6": "fd00:8::fe"}
+
+
+def led(cnm):
+    """c on n, and d on a network whose gateway is nobody yet."""
+    c_connected(cnm)
+    net = cnm.create_network("m", subnet=["10.8.0.0/24", "fd00:8::/64"], aux_addresses=GATEWAYS)
+    net.connect("d")
+
+
+def become_the_gateway(cnm):
+    cnm.network("m").connect("c", ip="10.8.0.254", ip6="fd00:8::fe", forwarding=True)
+
+
+def is_the_gateway(cnm):
+    return any(each.forwarding for each in cnm.network("m").endpoints)
+
+
 def on_wire(cnm):
     return any(each.network.name == "v" for each in cnm.sandbox("c").endpoints)
 
@@ -422,6 +440,24 @@ TABLE = {
             cnm.create_network("m").connect("c"),
             cnm.network("n").configure(routes=VIA),
         ],
+    ),
+    "connect, as the gateway": Operation(
+        do=become_the_gateway,
+        happened=is_the_gateway,
+        undo=lambda cnm: cnm.network("m").disconnect("c"),
+        base=led,
+    ),
+    "disconnect the gateway": Operation(
+        do=lambda cnm: cnm.network("m").disconnect("c"),
+        happened=lambda cnm: not is_the_gateway(cnm),
+        setup=become_the_gateway,
+        base=led,
+    ),
+    "configure endpoint: forwarding": Operation(
+        do=lambda cnm: endpoint(cnm).configure(forwarding=True),
+        happened=lambda cnm: endpoint(cnm).forwarding,
+        undo=lambda cnm: endpoint(cnm).configure(forwarding=False),
+        base=c_connected,
     ),
     "publish": Operation(
         do=lambda cnm: endpoint(cnm).publish(*PORTS),
@@ -650,6 +686,13 @@ FILES = {
         undo=lambda cnm: cnm.network("n").configure(routes=[]),
         base=c_connected,
         work=lambda mnt: write(mnt / "networks/n/routes", f"{VIA[0]}\n".encode()),
+    ),
+    "echo 1 > sandboxes/c/endpoints/n/forwarding": FileOperation(
+        do=lambda cnm: endpoint(cnm).configure(forwarding=True),
+        happened=lambda cnm: endpoint(cnm).forwarding,
+        undo=lambda cnm: endpoint(cnm).configure(forwarding=False),
+        base=c_connected,
+        work=lambda mnt: write(mnt / "sandboxes/c/endpoints/n/forwarding", b"1\n"),
     ),
     "mkdir sandboxes/c": FileOperation(
         do=lambda cnm: cnm.create_sandbox("c"),

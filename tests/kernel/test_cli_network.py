@@ -619,3 +619,24 @@ def test_the_default_network_has_ipv6_if_the_environment_says_so(shell):
     assert sentence == "invalid CNM_IPV6 yes: it should be 1 or 0"
     shell("network", "ls", env={"CNM_IPV6": "0"})
     assert shell.inspect("network", "bridge")["EnableIPv6"] is False
+
+
+def test_a_sandbox_is_the_gateway(shell):
+    gateway = "DefaultGatewayIPv4=10.8.0.254"
+    shell("network", "create", "--internal", "--subnet", "10.8.0.0/24", "--aux-address", gateway,
+          "led")  # fmt: skip
+    shell("network", "create", "--subnet", "10.9.0.0/24", "way")
+    shell(
+        *("run", "--name", "r", "--net", "name=led,ip=10.8.0.254,forwarding=true"),
+        *("--net", "name=way,route=10.60.0.0/16 via 10.9.0.9,forwarding=false", "true"),
+    )
+    shell("network", "disconnect", "way", "r")
+    shell("network", "connect", "--forwarding", "way", "r")
+    ends = shell.inspect("sandbox", "r")["Networks"]
+    assert [each["Forwarding"] for each in ends.values()] == [True, True]
+    shell("run", "--name", "c1", "--net", "led", "true")
+    shell("run", "--name", "c2", "--net", "way", "--route", "10.8.0.0/24 via 10.9.0.2", "true")
+    assert inside("c1").ping("10.9.0.3")
+    said = shell.fails("network", "connect", "--ip", "10.8.0.254", "led", "c2")
+    assert "is endpoint r's, the gateway of network led" in said
+    assert shell("check") == ""

@@ -269,6 +269,48 @@ INNOCENT = {
         LISTENER_REPORT, REPORT, "::", headers=[(HOP_OPTIONS, ROUTER_ALERT)]
     ),
 }
+FAR4, FAR6 = "203.0.113.9", "2001:db8:9::9"
+HEADER_OF_FAR = bytes([DESTINATION_OPTIONS]) + hiding(ICMP6)
+# Of one that forwards: what it has from others, and what nobody has forwarded.
+FORWARDED = {
+    "ip-tcp": frame(IP, ip4(bytes(20), FAR4, TCP)),
+    "ip-udp": frame(IP, ip4(udp(), FAR4)),
+    "ip-icmp": frame(IP, ip4(bytes([11]) + bytes(35), FAR4, ICMP)),
+    "ip-fragment": frame(IP, ip4(b"x" * 16, FAR4, fragment=3)),
+    "ip6-tcp": frame(IP6, ip6(bytes(20), FAR6, TCP)),
+    "ip6-udp": frame(IP6, ip6(udp(), FAR6)),
+    "ip6-first-fragment": frame(
+        IP6, ip6(bytes([UDP]) + fragment_header(more=True) + udp(), FAR6, FRAGMENT)
+    ),
+    "ip6-later-fragment": frame(
+        IP6, ip6(bytes([ICMP6]) + fragment_header(3) + b"x" * 16, FAR6, FRAGMENT)
+    ),
+    "icmp6-echo": icmp6(128, bytes(8), FAR6),
+    "icmp6-time-exceeded": icmp6(3, bytes(48), FAR6),
+}
+FORGED = {
+    "ip-from-anothers-mac": frame(IP, ip4(udp(), FAR4), source=MAC_GATEWAY),
+    "ip6-from-anothers-mac": frame(IP6, ip6(udp(), FAR6), source=MAC_GATEWAY),
+    "ip-from-the-last-address-of-the-subnet": frame(IP, ip4(udp(), "10.20.30.255")),
+    "ip-link-local": frame(IP, ip4(udp(), "169.254.1.1")),
+    "arp": arp(FAR4),
+    "arp-request": arp(FAR4, operation=1),
+    "na": neighbour_advertisement(GATEWAY6, FAR6),
+    "na-for-itself": neighbour_advertisement(FAR6, FAR6),
+    "ns": solicitation(B6, FAR6),
+    "rs": icmp6(ROUTER_SOLICITATION, bytes(4), FAR6),
+    "ra": router_advertisement(FAR6),
+    "ra-behind-options": router_advertisement(FAR6, headers=[(HOP_OPTIONS, NO_OPTIONS)]),
+    "ra-in-a-first-fragment": router_advertisement(
+        FAR6, headers=[(FRAGMENT, fragment_header(more=True))]
+    ),
+    "redirect": icmp6(REDIRECT, bytes(4) + packed(FAR6) + packed("2001:db8::9"), FAR6),
+    "dhcp-answer": frame(IP, ip4(udp(67, 68), FAR4)),
+    "dhcpv6-answer": frame(IP6, ip6(udp(547, 546), FAR6)),
+    "first-fragment-that-hides-a-message": frame(IP6, ip6(HEADER_OF_FAR, FAR6, FRAGMENT)),
+    "ip6-from-the-loopback": frame(IP6, ip6(udp(), "::1")),
+    "vlan": tagged(IP, ip4(udp(), FAR4)),
+}
 TAIL = 24
 
 
@@ -283,11 +325,11 @@ class Bed:
         self.numbers = itertools.count(1)
         self.sockets = []
 
-    def open(self, ipv6, *, guarded):
+    def open(self, ipv6, *, guarded, near=()):
         for path in (self.host, self.a, self.b):
             run_apart(lambda path=path: netns.create(path))
         guards = (
-            *ruleset.guard("vetha", MAC, [OWN4, SECOND4], [OWN6] if ipv6 else []),
+            *ruleset.guard("vetha", MAC, [OWN4, SECOND4], [OWN6] if ipv6 else [], near=near),
             *ruleset.guard("vethb", MAC_B, [B4], [B6] if ipv6 else []),
         )
         if guarded and has("early_guard"):
@@ -398,10 +440,10 @@ class Bed:
 
 
 @contextlib.contextmanager
-def bed(directory, *, guarded, ipv6=True):
+def bed(directory, *, guarded, ipv6=True, near=()):
     made = Bed(directory)
     try:
-        made.open(ipv6, guarded=guarded)
+        made.open(ipv6, guarded=guarded, near=near)
         yield made
     finally:
         made.close()
@@ -416,6 +458,13 @@ def guarded(tmp_path_factory):
 @pytest.fixture(scope="module")
 def guarded4(tmp_path_factory):
     with bed(tmp_path_factory.mktemp("guarded4"), guarded=True, ipv6=False) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def forwarding(tmp_path_factory):
+    near = ("10.20.30.0/24", "fd00::/64")
+    with bed(tmp_path_factory.mktemp("forwarding"), guarded=True, near=near) as made:
         yield made
 
 
@@ -443,6 +492,29 @@ def test_attack_is_stopped_and_works_without_the_guard(guarded, unguarded, attac
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_attack_is_stopped_by_the_guard_of_an_ipv4_endpoint(guarded4, attack):
     assert not guarded4.arrives(ATTACKS[attack])
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attack_is_stopped_by_the_guard_of_an_endpoint_that_forwards(forwarding, attack):
+    """It is one more for others, and none of them."""
+    assert not forwarding.arrives(ATTACKS[attack])
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_nobody_forwards_is_stopped(forwarding, unguarded, name):
+    assert not forwarding.arrives(FORGED[name])
+    assert unguarded.arrives(FORGED[name])
+
+
+@pytest.mark.parametrize("name", FORWARDED)
+def test_only_who_forwards_has_packets_of_others(forwarding, guarded, name):
+    assert forwarding.arrives(FORWARDED[name])
+    assert not guarded.arrives(FORWARDED[name])
+
+
+@pytest.mark.parametrize("name", INNOCENT)
+def test_innocent_frames_of_one_that_forwards_pass(forwarding, name):
+    assert forwarding.arrives(INNOCENT[name])
 
 
 @pytest.mark.parametrize("name", INNOCENT)

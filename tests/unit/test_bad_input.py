@@ -300,6 +300,8 @@ def test_ports(cnm: pycnm.Controller, kernel: FakeKernel, spec: Any) -> None:
         ({"gateway_priority": "high"}, InvalidArgumentError),
         ({"rate": "fast"}, InvalidArgumentError),
         ({"rate": 10**7}, InvalidArgumentError),
+        ({"forwarding": "yes"}, InvalidArgumentError),
+        ({"forwarding": None}, InvalidArgumentError),
         ({"routes": "10.60.0.0/16 via 10.20.30.5"}, InvalidArgumentError),
         ({"routes": ["10.60.0.0/16 via c3"]}, InvalidArgumentError),
         ({"routes": ["10.60.0.0/16 via 10.60.0.1"]}, OutOfSubnetError),

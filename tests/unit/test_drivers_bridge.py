@@ -6,11 +6,13 @@ import difflib
 
 import attrs
 import pytest
+from netaddr import IPAddress
 
 from pycnm.drivers.base import HostNeeds, Use
 from pycnm.drivers.bridge import Bridge
 from pycnm.engine.sandboxes import plan_sandbox
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
+from pycnm.plan.links import Sysctl
 from pycnm.plan.operation import Features
 from pycnm.plan.rules import Guard
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
@@ -33,6 +35,7 @@ END = EndpointSpec(
     host_interface="veth" + 7 * "e",
     gateway="10.20.30.1",
 )
+LED = attrs.evolve(NET, pools=[attrs.evolve(FOUR, aux={"DefaultGatewayIPv4": "10.20.30.7"})])
 END6 = attrs.evolve(END, ip6="fd00:20:30::3/64", gateway6="fd00:20:30::1")
 
 
@@ -339,7 +342,7 @@ def endpoint_plan(driver=None, network=NET, endpoint=END, features=None):
 
 ENDPOINT = """\
 Guard(port='vetheeeeeee', mac='02:42:0a:14:1e:03', \
-ipv4=('10.20.30.3',), ipv6=(), owner='cnm:eeeeeeeeeeee')
+ipv4=('10.20.30.3',), ipv6=(), owner='cnm:eeeeeeeeeeee', near=())
 ip link add name vetheeeeeee up mtu 1500 group 269628502 master br-0123456789ab \
 type veth peer name eth0 address 02:42:0a:14:1e:03 mtu 1500 netns c3; \
 ip link set vetheeeeeee alias cnm:eeeeeeeeeeee
@@ -383,7 +386,7 @@ def test_an_endpoint_with_everything():
         endpoint_plan(driver, endpoint=endpoint)
         == """\
 Guard(port='vetheeeeeee', mac='02:42:0a:14:1e:03', \
-ipv4=('10.20.30.3', '169.254.7.7'), ipv6=('fe80::7',), owner='cnm:eeeeeeeeeeee')
+ipv4=('10.20.30.3', '169.254.7.7'), ipv6=('fe80::7',), owner='cnm:eeeeeeeeeeee', near=())
 ip link add name vetheeeeeee up mtu 9000 group 269628502 master front \
 type veth peer name front0 address 02:42:0a:14:1e:03 mtu 9000 netns c3; \
 ip link set vetheeeeeee alias cnm:eeeeeeeeeeee
@@ -490,13 +493,58 @@ def test_nothing_is_published_on_an_internal_network():
         (Bridge(), attrs.evolve(NET, internal=True), "None"),
         (
             Bridge(),
-            attrs.evolve(NET, pools=[attrs.evolve(FOUR, aux={"DefaultGatewayIPv4": "10.20.30.7"})]),
+            LED,
             "10.20.30.7",
         ),
+        (Bridge(), attrs.evolve(LED, internal=True), "10.20.30.7"),
     ],
 )
 def test_gateway(driver, network, gateway):
     assert str(driver.gateway(network, network.pool(4))) == gateway
+
+
+@pytest.mark.parametrize(
+    ("driver", "network", "own", "hop", "inside"),
+    [
+        (Bridge(), NET, "10.20.30.3", "10.20.30.1", []),
+        (Bridge(), LED, "10.20.30.3", "10.20.30.7", ["10.20.30.7"]),
+        (Bridge(), LED, "10.20.30.7", "10.20.30.1", ["10.20.30.7"]),
+        (Bridge(), attrs.evolve(LED, internal=True), "10.20.30.7", "None", ["10.20.30.7"]),
+        (Bridge(inhibit_ipv4=True), NET, "10.20.30.3", "10.20.30.1", ["10.20.30.1"]),
+        (Bridge(inhibit_ipv4=True), NET, "10.20.30.1", "None", ["10.20.30.1"]),
+        (Bridge(inhibit_ipv4=True), LED, "10.20.30.7", "None", ["10.20.30.7", "10.20.30.1"]),
+        (Bridge(external="eth0"), NET, "10.20.30.3", "10.20.30.1", ["10.20.30.1"]),
+        (Bridge(external="eth0"), NET, "10.20.30.1", "None", ["10.20.30.1"]),
+    ],
+)
+def test_a_sandbox_as_the_gateway(driver, network, own, hop, inside):
+    pool = network.pool(4)
+    assert str(driver.next_hop(network, pool, IPAddress(own))) == hop
+    assert [str(each) for each in driver.gateways_inside(network, pool)] == inside
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_an_endpoint_that_forwards(force):
+    """One more setting for each family; the guard knows whom it isn't from elsewhere for."""
+    end = attrs.evolve(END6, forwarding=True)
+    features = Features(force_forwarding=force)
+    plan = Bridge().plan_endpoint(DUAL, end, BOX, features)
+    more = plan.without(Bridge().plan_endpoint(DUAL, END6, BOX, features))
+    (guard,) = [each for each in more if isinstance(each, Guard)]
+    assert guard.near == tuple(str(pool.subnet) for pool in DUAL.pools)
+    keys = [each.key for each in more if isinstance(each, Sysctl)]
+    assert keys == [
+        "net/ipv4/conf/eth0/forwarding",
+        "net/ipv4/conf/eth0/arp_announce",
+        *(["net/ipv6/conf/eth0/force_forwarding"] if force else []),
+    ]
+    # What it was given goes before it.
+    given = attrs.evolve(end, sysctls=[("net/ipv4/conf/IFNAME/forwarding", "0")])
+    assert [
+        each.value
+        for each in Bridge().plan_endpoint(DUAL, given, BOX, features)
+        if isinstance(each, Sysctl) and each.key == keys[0]
+    ] == ["0"]
 
 
 def test_default_bindings():

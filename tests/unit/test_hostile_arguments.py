@@ -97,6 +97,7 @@ CONNECT = {
     "interface": hostile.values("eth0", "wan", "eth%d", "lo"),
     "gateway_priority": hostile.values("1"),
     "rate": hostile.values("10mbit"),
+    "forwarding": FLAGS,
     "routes": st.one_of(ROUTES, hostile.values("10.60.0.0/16")),
     "link_local_ips": st.one_of(
         ADDRESSES, st.lists(hostile.texts("169.254.7.7", "fe80::7"), max_size=2)
@@ -229,7 +230,16 @@ def test_an_endpoint_for_later(shared, name, wishes):
     changes=some(
         {
             k: CONNECT[k]
-            for k in ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes")
+            for k in (
+                "ip",
+                "ip6",
+                "mac",
+                "aliases",
+                "gateway_priority",
+                "rate",
+                "routes",
+                "forwarding",
+            )
         }
     ),
     joined=st.booleans(),

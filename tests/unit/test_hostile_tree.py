@@ -30,8 +30,8 @@ FILES = [
         "ipv6", "mtu", "attachable", "routes", "publish", "spec", "labels/tier", "labels/new",
         "options/com.docker.network.driver.mtu", "options/new", "id", "inspect")),
     *(f"{END}/{name}" for name in (
-        "ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes", "publish",
-        "interface")),
+        "ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes", "forwarding",
+        "publish", "interface")),
     "error_log", "last_error", "events", "README",
 ]  # fmt: skip
 TEXTS = hostile.texts(

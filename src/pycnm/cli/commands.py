@@ -51,6 +51,7 @@ _ADDRESSES = (
     Flag("link-local-ip", "Add a link-local address", Kind.COMMAS),
     Flag("mac", "MAC address (default: made from the IPv4 address)", also=("mac-address",)),
     Flag("rate", 'Slow it down both ways: 10mbit, "10mbit delay 20ms loss 1%"'),
+    Flag("forwarding", "It leads packets of others to its other networks", Kind.SWITCH),
     Flag("route", 'Add a static route: "10.9.0.0/16 via 10.20.30.5 metric 100"', Kind.TEXTS),
 )
 _SANDBOX_FLAGS = (

@@ -68,6 +68,7 @@ def connect(arguments: Arguments) -> int:
             link_local_ips=arguments.texts("link-local-ip"),
             rate=arguments.text("rate"),
             routes=arguments.texts("route"),
+            forwarding=arguments.switch("forwarding"),
             options=arguments.pairs("driver-opt") or None,
         )
     return 0

@@ -20,6 +20,7 @@ _KEYS = {
     "interface": "interface",
     "rate": "rate",
     "route": "routes",
+    "forwarding": "forwarding",
 }
 """Docker's words in `--network name=...,KEY=VALUE`, and what `Network.connect` calls them."""
 
@@ -53,6 +54,7 @@ def _of_flags(arguments: Arguments) -> dict[str, Any]:
         "link_local_ips": arguments.texts("link-local-ip"),
         "rate": arguments.text("rate"),
         "routes": arguments.texts("route"),
+        "forwarding": arguments.switch("forwarding") or None,
         "publish": arguments.texts("publish"),
     }
     return {name: value for name, value in given.items() if value not in (None, [])}
@@ -94,6 +96,10 @@ def _put(text: str, wish: dict[str, Any], key: str, value: str) -> None:
     elif key == "driver-opt":
         option, _, setting = value.partition("=")
         wish.setdefault(name, {})[option] = setting
+    elif key == "forwarding":
+        if value not in {"true", "false"}:
+            raise _refused(text, f"forwarding={value} should be true or false")
+        wish[name] = value == "true"
     elif key == "gw-priority":
         try:
             wish[name] = int(value)

@@ -65,6 +65,7 @@ class Driver:
         single: only the predefined network uses it.
         publishes: whether ports of the host can lead to its endpoints.
         shapes: whether its endpoints can be slowed down.
+        forwards: whether its endpoints can lead others' packets.
         owns_subnets: its subnets are its own, so they can't be the host's too.
         usual_mtu: of its interfaces, where no option says another.
         option_table: its options, under Docker's names.
@@ -77,6 +78,7 @@ class Driver:
     single: ClassVar[bool] = False
     publishes: ClassVar[bool] = False
     shapes: ClassVar[bool] = False
+    forwards: ClassVar[bool] = False
     owns_subnets: ClassVar[bool] = False
     usual_mtu: ClassVar[int] = 0
     option_table: ClassVar[OptionTable] = OptionTable(())
@@ -146,6 +148,16 @@ class Driver:
         """The next hop of the default route that is offered with an address of `pool`."""
         del network, pool
         return None
+
+    def next_hop(self, network: NetworkSpec, pool: Pool, address: IPAddress) -> IPAddress | None:
+        """The same for who has `address`; none for the gateway itself, unless there is another."""
+        found = self.gateway(network, pool)
+        return None if found == address else found
+
+    def gateways_inside(self, network: NetworkSpec, pool: Pool) -> tuple[IPAddress, ...]:
+        """Addresses set aside for a gateway that isn't the host: a sandbox may be it."""
+        del network, pool
+        return ()
 
     def on_link(self, network: NetworkSpec) -> bool:
         """Whether endpoints are offered default routes that have no next hop."""

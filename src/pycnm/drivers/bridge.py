@@ -10,7 +10,8 @@ from netaddr import IPAddress
 
 from pycnm.drivers import external, gateways
 from pycnm.drivers.base import INTERFACE_DIGITS, Driver, HostNeeds, Use
-from pycnm.drivers.bridgelink import mac, overlap, settings
+from pycnm.drivers.bridgelink import mac, overlap, own, settings, within
+from pycnm.drivers.forwarding import elsewhere, plan_inside
 from pycnm.drivers.shaping import plan_rate
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
 from pycnm.plan.links import Address, Hairpin, Isolated, Link, Sysctl, Up, Veth
@@ -26,7 +27,6 @@ DEFAULT_BRIDGE = "cnm0"
 _MTU_MAX = 65535
 _PREFIX_MAX = 12
 _PORTS = 1023  # of a bridge, BR_MAX_PORTS less the one that is never given
-_GATEWAYS = {4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6"}
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -122,6 +122,7 @@ class Bridge(Driver):
     crowded: ClassVar[str] = "a bridge of the kernel has no more ports"
     publishes: ClassVar[bool] = True
     shapes: ClassVar[bool] = True
+    forwards: ClassVar[bool] = True
     owns_subnets: ClassVar[bool] = True
     usual_mtu: ClassVar[int] = 1500
     option_table: ClassVar[OptionTable] = _OPTIONS
@@ -140,9 +141,6 @@ class Bridge(Driver):
                 raise InvalidArgumentError(
                     f"ipv{version} pool is empty; give a subnet, or use an IPAM that has some"
                 )
-        aux = {name for pool in network.pools for name, _ in pool.aux}
-        if network.internal and aux & set(_GATEWAYS.values()):
-            raise InvalidArgumentError("no gateway can be set on an internal bridge network")
         if self.external is not None:
             given = [each.attribute for each in _OPTIONS if each.key in self.to_options()]
             external.refuse(network, self.external, given)
@@ -200,6 +198,10 @@ class Bridge(Driver):
         bare = version == 4 and self.inhibit_ipv4  # noqa: PLR2004
         return bare or version in self._isolated()
 
+    def _bare(self, version: int) -> bool:
+        """Whether the host isn't on the network under an address of a family."""
+        return self.external is not None or self._inhibited(version)
+
     def takes_gateway(self, network: NetworkSpec, version: int) -> bool:
         """The bridge has the gateway's address, unless nobody would see it."""
         return self.external is None and not (network.internal and self._inhibited(version))
@@ -215,13 +217,22 @@ class Bridge(Driver):
         return _PORTS - (self.external is not None)
 
     def gateway(self, network: NetworkSpec, pool: Pool) -> IPAddress | None:
-        """The bridge's address, or the one an auxiliary address names; none if internal."""
-        if network.internal:
-            return None
-        for name, text in pool.aux:
-            if name == _GATEWAYS[pool.version]:
-                return IPAddress(text)
-        return pool.gateway
+        """The one an auxiliary address names, or the bridge's address, unless internal."""
+        return gateways.named(pool) or (None if network.internal else pool.gateway)
+
+    def next_hop(self, network: NetworkSpec, pool: Pool, address: IPAddress) -> IPAddress | None:
+        """The same; for who is the gateway in its place, the bridge itself, unless internal."""
+        found = self.gateway(network, pool)
+        if found != address:
+            return found
+        there = not network.internal and not self._bare(pool.version)
+        return pool.gateway if there and pool.gateway != address else None
+
+    def gateways_inside(self, network: NetworkSpec, pool: Pool) -> tuple[IPAddress, ...]:
+        """What an auxiliary address names; the gateway where the bridge doesn't have it."""
+        del network
+        found = (gateways.named(pool), pool.gateway if self._bare(pool.version) else None)
+        return tuple(each for each in found if each is not None)
 
     def interface_prefix(self) -> str:
         """`eth`, unless told otherwise."""
@@ -321,9 +332,10 @@ class Bridge(Driver):
         guard = Guard(
             outside,
             str(endpoint.mac),
-            _own(endpoint, 4),
-            _own(endpoint, 6),
+            own(endpoint, 4),
+            own(endpoint, 6),
             endpoint.alias,
+            elsewhere(network, endpoint),
         )
         pair = Veth(
             HOST,
@@ -348,9 +360,10 @@ class Bridge(Driver):
         if self.external is not None and sandbox.adopted and features.ipv6:
             inner += external.inside(ns, inside, ipv6=endpoint.ip6 is not None)
         elif endpoint.ip6 is not None:
-            inner.append(_inside(ns, inside, "ipv6", "disable_ipv6", "0"))
+            inner.append(within(ns, inside, "ipv6", "disable_ipv6", "0"))
         if not self.announcements:
-            inner.append(_inside(ns, inside, "ipv4", "arp_notify", "0"))
+            inner.append(within(ns, inside, "ipv4", "arp_notify", "0"))
+        inner += plan_inside(ns, endpoint, features)
         inner += [
             Sysctl(ns, key.replace("IFNAME", inside), value, link=inside)
             for key, value in endpoint.sysctls
@@ -396,14 +409,3 @@ class Bridge(Driver):
         """A port of the host that leads to the endpoint's, or that one opened."""
         del network, endpoint
         return gateways.plan_port(binding)
-
-
-def _own(endpoint: EndpointSpec, version: int) -> tuple[str, ...]:
-    """The addresses of a family that an endpoint may use."""
-    own = [str(address.ip) for address in endpoint.addresses if address.version == version]
-    extra = [text.partition("/")[0] for text in endpoint.link_local_ips]
-    return (*own, *(text for text in extra if (":" in text) == (version == 6)))  # noqa: PLR2004
-
-
-def _inside(ns: str, link: str, family: str, key: str, value: str) -> Sysctl:
-    return Sysctl(ns, f"net/{family}/conf/{link}/{key}", value, link=link)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pycnm.drivers.base import Use
 from pycnm.plan.links import Sysctl
 from pycnm.plan.operation import HOST, Features, Operation
-from pycnm.spec.objects import NetworkSpec, Pool
+from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool
 
 
 def mac(network: NetworkSpec) -> str:
@@ -66,3 +66,15 @@ def overlap(one: Pool, other: Pool) -> bool:
         and one.subnet.first <= other.subnet.last
         and other.subnet.first <= one.subnet.last
     )
+
+
+def own(endpoint: EndpointSpec, version: int) -> tuple[str, ...]:
+    """The addresses of a family that an endpoint may use."""
+    found = [str(address.ip) for address in endpoint.addresses if address.version == version]
+    extra = [text.partition("/")[0] for text in endpoint.link_local_ips]
+    return (*found, *(text for text in extra if (":" in text) == (version == 6)))  # noqa: PLR2004
+
+
+def within(ns: str, link: str, family: str, key: str, value: str) -> Sysctl:
+    """A setting of the interface of a sandbox."""
+    return Sysctl(ns, f"net/{family}/conf/{link}/{key}", value, link=link)

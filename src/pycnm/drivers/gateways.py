@@ -14,6 +14,8 @@ from pycnm.errors import InvalidArgumentError
 from pycnm.plan.operation import Operation
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry
+from pycnm.spec import addresses
+from pycnm.spec.objects import Pool
 from pycnm.spec.options import Kind
 from pycnm.spec.ports import PortBinding
 from pycnm.spec.wording import shown
@@ -24,6 +26,7 @@ ROUTED: Final = "routed"
 ISOLATED: Final = "isolated"
 _MODES: Final = (NAT, UNPROTECTED, ROUTED, ISOLATED)
 _ANY: Final = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - what Docker users expect of -p
+_NAMES: Final = {4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6"}
 # Who may come to an address of the network directly, besides those it trusts.
 _DIRECT: Final = {UNPROTECTED: "accept", ROUTED: "goto to_routed"}
 
@@ -60,6 +63,14 @@ def entries(
             yield Entry(f"masquerade{version}", (bridge,))
     if mode in _DIRECT:
         yield Entry(f"direct{version}", (bridge,), (_DIRECT[mode],))
+
+
+def named(pool: Pool) -> IPAddress | None:
+    """The gateway that an auxiliary address names: a sandbox, in the place of the host."""
+    for name, text in pool.aux:
+        if name == _NAMES[pool.version]:
+            return addresses.shared(text)
+    return None
 
 
 def any_address(version: int) -> str:

@@ -51,6 +51,7 @@ class Macvlan(Stacked):
     internal_prefix: ClassVar[str] = "dm-"
     host_prefix: ClassVar[str] = "mh-"
     option_table: ClassVar[OptionTable] = _OPTIONS
+    forwards: ClassVar[bool] = True
     crowded: ClassVar[str] = "in mode passthru the parent is one sandbox's alone"
 
     def validate(self, network: NetworkSpec, others: Sequence[NetworkSpec]) -> None:

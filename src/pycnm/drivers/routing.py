@@ -62,7 +62,7 @@ def plan_routes(ns: str, attachments: Sequence[Attachment]) -> Plan:
         for each in ways:
             taken = [route for other, route in chosen.values() if other is not each]
             if _meet(each.routes, taken):
-                operations += _own_ways(ns, each)
+                operations += _own_ways(ns, each, ordered)
     return Plan(tuple(operations))
 
 
@@ -105,12 +105,20 @@ def _meet(routes: Iterable[StaticRoute], others: Sequence[StaticRoute]) -> bool:
     )
 
 
-def _own_ways(ns: str, ways: _Ways) -> Iterator[Operation]:
-    """Where an endpoint leads, for what comes from its address: to its neighbours first."""
+def _own_ways(ns: str, ways: _Ways, attachments: Iterable[Attachment]) -> Iterator[Operation]:
+    """Where an endpoint leads, for what comes from its address: to its neighbours first.
+
+    A router has those of its other networks for neighbours as well.
+    """
     endpoint, table = ways.endpoint, own_table(ways.endpoint)
     yield Rule(ns, str(ways.address.ip), table)
     if not endpoint.on_link:
         yield Route(ns, str(ways.address.cidr), "", endpoint.interface, table)
+    for other in (each.endpoint for each in attachments):
+        if endpoint.forwarding and other.forwarding and other != endpoint:
+            for address in other.addresses:
+                if address.version == ways.address.version:
+                    yield Route(ns, str(address.cidr), "", other.interface, table)
     for route in ways.routes:
         yield _route(ns, endpoint, route, table)
 

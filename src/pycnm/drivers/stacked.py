@@ -13,6 +13,7 @@ import attrs
 from netaddr import IPAddress, IPNetwork
 
 from pycnm.drivers.base import Driver, HostNeeds, Use
+from pycnm.drivers.forwarding import plan_inside
 from pycnm.errors import InUseError, InvalidArgumentError
 from pycnm.plan.links import Address, Link, Route, Sysctl, Up
 from pycnm.plan.operation import HOST, Features, Operation, Plan
@@ -116,6 +117,11 @@ class Stacked(Driver):
         """A router on the wire, only if one is given; none if internal."""
         return None if network.internal else pool.gateway
 
+    def gateways_inside(self, network: NetworkSpec, pool: Pool) -> tuple[IPAddress, ...]:
+        """The router on the wire."""
+        found = self.gateway(network, pool)
+        return () if found is None else (found,)
+
     def interface_prefix(self) -> str:
         """`eth`."""
         return "eth"
@@ -218,6 +224,8 @@ class Stacked(Driver):
         ns, inside = sandbox.key, endpoint.interface
         # No way from one wire to another, though the machine may give that to all namespaces.
         settings: list[Sysctl] = [_setting(ns, inside, "ipv4", "forwarding", "0")]
+        if endpoint.forwarding:
+            settings = plan_inside(ns, endpoint, features)
         if features.ipv6 and sandbox.adopted:
             # As in sandboxes of ours from birth: no router on the wire is believed.
             settings += _ipv6(ns, inside, "1" if endpoint.ip6 is None else "0")

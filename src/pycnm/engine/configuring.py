@@ -273,7 +273,7 @@ def _apply(
     else:
         need_no_more(decision, after.number, had)
     # All of it is recorded anew, in the order in which it can be done again.
-    plans.update(wiring.routes(decision.tx, box) for box in sandboxes_of(endpoints))
+    plans.update(wiring.routes(engine, decision.tx, box) for box in sandboxes_of(endpoints))
     for owner, plan in plans.items():
         decision.drop(owner)
         decision.add(owner, plan)

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 from netaddr import EUI, IPAddress
 
+from pycnm.engine.request import flag
 from pycnm.errors import InvalidArgumentError
 from pycnm.spec import addresses, macs, names
 from pycnm.spec.ports import PortSpec, port_specs
@@ -39,6 +40,7 @@ class EndpointRequest:
     created: str = ""
     rate: str = ""
     routes: tuple[str, ...] = ()
+    forwarding: bool = False
 
 
 def endpoint_request(
@@ -55,6 +57,7 @@ def endpoint_request(
     sysctls: object = None,
     rate: object = None,
     routes: object = (),
+    forwarding: object = False,
     options: object = None,
     created: str = "",
 ) -> EndpointRequest:
@@ -93,6 +96,7 @@ def endpoint_request(
         created=created,
         rate=str(Rate.parse(rate) or ""),
         routes=static_routes(routes),
+        forwarding=flag(forwarding, "forwarding"),
     )
 
 

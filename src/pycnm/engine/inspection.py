@@ -118,6 +118,7 @@ def endpoint(reader: Reader, row: EndpointRow) -> Document:
         GwPriority=spec.gateway_priority,
         Rate=spec.rate,
         Routes=list(spec.routes),
+        Forwarding=spec.forwarding,
         LinkLocalIPs=[text.partition("/")[0] for text in spec.link_local_ips],
         DriverOpts=dict(spec.options) or None,
         Ports=_ports(published.bindings(reader, row.number)),

@@ -128,6 +128,7 @@ def revived(
         sysctls=request.sysctls,
         rate=shaped(driver, network, request.rate),
         routes=led(driver, network, spec.name, request.routes, spec.addresses),
+        forwarding=forwards(driver, network, request.forwarding, spec.addresses),
         kept=False,
     )
 
@@ -170,6 +171,31 @@ def led(
     return routes
 
 
+def forwards(
+    driver: Driver, network: NetworkSpec, forwarding: bool, addresses: Sequence[IPNetwork]
+) -> bool:
+    """Whether an endpoint that has these addresses leads others' packets.
+
+    Raises:
+        NotSupportedError: those of its network can't.
+        AddressInUseError: an address is for one that does, and it doesn't.
+    """
+    if forwarding and not driver.forwards:
+        raise NotSupportedError(
+            f"endpoints of driver {driver.name} have no packets for others, and {network.name} is "
+            "its network; connect the sandbox to a bridge or macvlan network, or leave out "
+            "`forwarding`"
+        )
+    for address in [] if forwarding else addresses:
+        pool = network.pool_of(address.ip)
+        if pool is not None and address.ip in driver.gateways_inside(network, pool):
+            raise AddressInUseError(
+                f"address {address.ip} is set aside for the gateway of network {network.name}; "
+                "an endpoint has it with `forwarding` only: give that too, or another address"
+            )
+    return forwarding
+
+
 def specify(
     engine: Engine,
     decision: Decision,
@@ -188,6 +214,7 @@ def specify(
     _refuse_crowd(decision, row, driver)
     ip = lease(engine, decision, row, version=4, wanted=request.ip, name=name)
     ip6 = lease(engine, decision, row, version=6, wanted=request.ip6, name=name)
+    own = [each for each in (ip, ip6) if each is not None]
     first = ip or ip6
     mac = driver.mac(row.spec, request.mac, None if first is None else first.ip)
     return EndpointSpec(
@@ -207,7 +234,8 @@ def specify(
         options=request.options,
         created=request.created,
         rate=shaped(driver, row.spec, request.rate),
-        routes=led(driver, row.spec, name, request.routes, [each for each in (ip, ip6) if each]),
+        routes=led(driver, row.spec, name, request.routes, own),
+        forwarding=forwards(driver, row.spec, request.forwarding, own),
     )
 
 
@@ -216,7 +244,7 @@ def gateway(driver: Driver, network: NetworkSpec, address: IPNetwork | None) -> 
     if address is None:
         return None
     pool = network.pool_of(address.ip) or network.pool(address.version)
-    return None if pool is None else driver.gateway(network, pool)
+    return None if pool is None else driver.next_hop(network, pool, address.ip)
 
 
 def _refuse_crowd(decision: Decision, row: NetworkRow, driver: Driver) -> None:
@@ -274,6 +302,10 @@ def lease(
     if wanted is not None:
         addresses.endpoint_address(wanted, [pool.subnet for pool in pools])
         pools = [pool for pool in pools if wanted in pool.subnet]
+        if wanted in engine.driver(row.spec).gateways_inside(row.spec, pools[0]):
+            # IPAM has it taken already, for just that.
+            _refuse_taken(decision, row, wanted)
+            return IPNetwork(f"{wanted}/{pools[0].subnet.prefixlen}")
     ipam = engine.ipam(row.spec.ipam, decision.tx)
     for place, pool in enumerate(pools, 1):
         try:
@@ -284,6 +316,16 @@ def lease(
         else:
             return given.address if given is not None else None
     return None
+
+
+def _refuse_taken(decision: Decision, row: NetworkRow, wanted: IPAddress) -> None:
+    """Raise if an endpoint has an address that is set aside for one."""
+    for other in records.endpoints_of_network(decision.tx, row.number):
+        if any(address.ip == wanted for address in other.spec.addresses):
+            raise AddressInUseError(
+                f"address {wanted} is endpoint {other.spec.name}'s, the gateway of network "
+                f"{row.spec.name}; disconnect it first, or give another address"
+            )
 
 
 def insert(

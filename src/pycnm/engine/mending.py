@@ -66,7 +66,8 @@ def _release(engine: Engine, tx: Transaction) -> None:
         }
         for address in _addresses(tx, endpoint) - used:
             pool = None if spec is None else spec.pool_of(address)
-            if pool is not None and spec is not None and spec.ipam == "default":
+            theirs = pool is not None and not pool.sets_aside(address)
+            if pool is not None and theirs and spec is not None and spec.ipam == "default":
                 ipam.release_address(pool.pool_id, address)
     known = {pool.pool_id for spec in networks.values() for pool in spec.pools}
     for pool_id in ledger.pool_ids():

@@ -14,7 +14,7 @@ from pycnm.engine.attaching import attempt_on
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.endpointrequest import endpoint_request
 from pycnm.engine.engine import Engine
-from pycnm.engine.joining import gateway, lease, led, shaped
+from pycnm.engine.joining import forwards, gateway, lease, led, shaped
 from pycnm.engine.planning import plan_endpoint
 from pycnm.engine.records import EndpointRow, NetworkRow
 from pycnm.errors import AddressInUseError, InUseError, InvalidArgumentError
@@ -23,7 +23,7 @@ from pycnm.spec import macs
 from pycnm.spec.objects import EndpointSpec
 from pycnm.spec.wording import shown
 
-_CHANGES = ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes")
+_CHANGES = ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes", "forwarding")
 
 
 def configure(engine: Engine, endpoint: str, changes: Mapping[str, Any]) -> None:
@@ -87,18 +87,26 @@ def _specify(
         mac = driver.mac(row.spec, request.mac, ip.ip if ip else None)
     priority = request.gateway_priority
     routes = request.routes if "routes" in changes else old.routes
+    forwarding = request.forwarding if "forwarding" in changes else old.forwarding
+    own = [each for each in (ip, ip6) if each is not None]
     return attrs.evolve(
         old,
         ip=ip,
         ip6=ip6,
         mac=mac,
-        gateway=old.gateway if ip == old.ip else gateway(driver, row.spec, ip),
-        gateway6=old.gateway6 if ip6 == old.ip6 else gateway(driver, row.spec, ip6),
+        gateway=old.gateway if _same(ip, old.ip) else gateway(driver, row.spec, ip),
+        gateway6=old.gateway6 if _same(ip6, old.ip6) else gateway(driver, row.spec, ip6),
         aliases=request.aliases if "aliases" in changes else old.aliases,
         gateway_priority=priority if "gateway_priority" in changes else old.gateway_priority,
         rate=shaped(driver, row.spec, request.rate) if "rate" in changes else old.rate,
-        routes=led(driver, row.spec, old.name, routes, [each for each in (ip, ip6) if each]),
+        routes=led(driver, row.spec, old.name, routes, own),
+        forwarding=forwards(driver, row.spec, forwarding, own),
     )
+
+
+def _same(one: IPNetwork | None, other: IPNetwork | None) -> bool:
+    """Whether two addresses are one; to netaddr all with the length of a subnet are."""
+    return str(one) == str(other)
 
 
 def _apply(engine: Engine, decision: Decision, row: NetworkRow, after: EndpointRow) -> None:

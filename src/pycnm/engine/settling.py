@@ -129,7 +129,7 @@ def _give_back(
     ipam = ipams(network.ipam, tx)
     for address in addresses:
         pool = network.pool_of(address.ip) or network.pool(address.version)
-        if pool is not None:
+        if pool is not None and not pool.sets_aside(address.ip):
             ipam.release_address(pool.pool_id, address.ip)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
+from pycnm.drivers.forwarding import plan_forwarding6
 from pycnm.drivers.routing import Attachment, plan_routes
 from pycnm.engine import files, records
 from pycnm.engine.decision import Decision
@@ -20,6 +21,7 @@ from pycnm.plan.names import (
     TextFile,
 )
 from pycnm.plan.operation import Operation, Plan
+from pycnm.spec.objects import SandboxSpec
 
 _ROUTES, _NAMES = "routes:", "names:"
 _RUN_NETNS = "/run/netns/"
@@ -55,13 +57,18 @@ def rewire(engine: Engine, decision: Decision, sandbox: int) -> None:
     decision.replace(*plans.routes)
 
 
-def routes(reader: Reader, sandbox: int) -> tuple[str, Plan]:
+def routes(engine: Engine, reader: Reader, sandbox: int) -> tuple[str, Plan]:
     """Who has the routes of a sandbox, and what they are to be for the endpoints it has now."""
     box, owner = records.sandbox_row(reader, sandbox), owners(sandbox)[0]
     # One whose record was set aside has none, nor has one that is down.
     if box is None or box.down:
         return owner, Plan()
-    return owner, plan_routes(box.spec.key, _attachments(reader, sandbox))
+    return owner, _plan_routes(engine, box.spec, _attachments(reader, sandbox))
+
+
+def _plan_routes(engine: Engine, box: SandboxSpec, attachments: list[Attachment]) -> Plan:
+    forwarding = plan_forwarding6(box, attachments, engine.kernel.features)
+    return forwarding + plan_routes(box.key, attachments)
 
 
 def _attachments(reader: Reader, sandbox: int) -> list[Attachment]:
@@ -101,7 +108,7 @@ def plan(
         elif known is not None or (anew and engine.dns):
             port = _port(box.spec.id, avoid)
     return Plans(
-        (owner, plan_routes(box.spec.key, attachments)),
+        (owner, _plan_routes(engine, box.spec, attachments)),
         (names, _plan_names(engine, reader, box, attachments, port=port)),
     )
 

@@ -3,7 +3,11 @@
 One chain per port, called with every frame that the sandbox sends, before the
 bridge sees it.  It lets pass what bears the endpoint's own addresses, in the
 frame, in the packet, and in ARP and neighbour messages; everything else is
-dropped.  Every port has a table of its own because netfilter looks through the
+dropped.  Of an endpoint that forwards it lets pass packets from elsewhere too,
+which it has from others; but not in the name of its neighbours, and not in what
+only neighbours say to each other.
+
+Every port has a table of its own because netfilter looks through the
 whole table whenever a rule is added.
 """
 
@@ -11,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from netaddr import EUI, IPAddress
+from netaddr import EUI, IPAddress, IPNetwork
 
 from pycnm.nft.objects import Chain, Object, Rule, Table
 from pycnm.nft.statements import (
@@ -35,6 +39,7 @@ from pycnm.nft.statements import (
     UDP_DPORT,
     Counter,
     Match,
+    Selector,
     Statement,
 )
 from pycnm.nft.words import EtherType, ICMPv6, Protocol, read_address, read_mac
@@ -84,6 +89,17 @@ _NOT_FORBIDDEN: Final = tuple(
         ICMPv6.REDIRECT,
     )
 )
+# What is said among neighbours and never forwarded; from elsewhere it is forged.
+_NOT_AMONG_NEIGHBOURS: Final = (
+    *_NOT_FORBIDDEN,
+    Match(ICMPV6_TYPE, ICMPv6.NEIGHBOUR_SOLICITATION, "!="),
+    Match(ICMPV6_TYPE, ICMPv6.ROUTER_SOLICITATION, "!="),
+)
+# Sources that nobody forwards: the machine itself, the link, nobody.
+_NOWHERE: Final = {
+    4: (IPNetwork("127.0.0.0/8"), IPNetwork("0.0.0.0/8"), IPNetwork("169.254.0.0/16")),
+    6: (IPNetwork("fe80::/10"), IPNetwork("::/127")),
+}
 
 
 def table(port: str, owner: str | None = None) -> Table:
@@ -97,6 +113,8 @@ def guard(
     ipv4: Sequence[str | IPAddress] = (),
     ipv6: Sequence[str | IPAddress] = (),
     owner: str | None = None,
+    *,
+    near: Sequence[str | IPNetwork] = (),
 ) -> tuple[Object, ...]:
     """The table of a bridge port, with its chain and the rules of that.
 
@@ -109,6 +127,8 @@ def guard(
         ipv4: its IPv4 addresses.
         ipv6: its IPv6 addresses.
         owner: what the comment of the table says.
+        near: if it forwards, the subnets of its neighbours, of the families that it
+            forwards; packets from elsewhere may come from it.
 
     Raises:
         InvalidArgumentError: a name or an address isn't one.
@@ -129,12 +149,15 @@ def guard(
     own6 = [read_address(each, 6) for each in ipv6]
     if own6:
         own6.append(link_local(own))
-    bodies = _bodies(own, own4, own6)
+    bodies = _bodies(own, own4, own6, [IPNetwork(each) for each in near])
     return place, chain, *(Rule(FAMILY, place.name, port, body) for body in bodies)
 
 
 def _bodies(
-    mac: EUI, ipv4: Sequence[IPAddress], ipv6: Sequence[IPAddress]
+    mac: EUI,
+    ipv4: Sequence[IPAddress],
+    ipv6: Sequence[IPAddress],
+    near: Sequence[IPNetwork],
 ) -> Iterator[tuple[Statement, ...]]:
     """The rules, what is frequent and cheap first.
 
@@ -142,22 +165,35 @@ def _bodies(
     drops what has another.
     """
     own_mac = Match(ETHER_SADDR, mac)
+    far4, far6 = _far(near, IP_SADDR), _far(near, IP6_SADDR)
     yield *_DHCP_ANSWER, *_COUNTED_DROP
     for address in ipv4:
         yield own_mac, _IP, Match(IP_SADDR, address), ACCEPT
-    for address in ipv6:
-        own = (own_mac, _IP6, Match(IP6_SADDR, address))
-        yield *own, *_NEITHER_UDP_NOR_ICMPV6, ACCEPT
-        yield *own, _NO_DHCPV6_ANSWER, ACCEPT
+    if far4:
+        yield own_mac, _IP, *far4, ACCEPT
+    for source in (*((Match(IP6_SADDR, address),) for address in ipv6), far6):
+        if source:
+            own = (own_mac, _IP6, *source)
+            yield *own, *_NEITHER_UDP_NOR_ICMPV6, ACCEPT
+            yield *own, _NO_DHCPV6_ANSWER, ACCEPT
     yield (Match(ETHER_SADDR, mac, "!="), *_COUNTED_DROP)
     for address in ipv4:
         yield *_ARP, Match(ARP_SADDR_ETHER, mac), Match(ARP_SADDR_IP, address), ACCEPT
     if ipv6:
-        yield from _bodies6(ipv6)
+        yield from _bodies6(ipv6, far6)
     yield (Counter(),)
 
 
-def _bodies6(own: Sequence[IPAddress]) -> Iterator[tuple[Statement, ...]]:
+def _far(near: Sequence[IPNetwork], source: Selector) -> tuple[Match, ...]:
+    """What is true of a packet from elsewhere; nothing if none may come."""
+    version = 4 if source is IP_SADDR else 6
+    subnets = [subnet for subnet in near if subnet.version == version]
+    if not subnets:
+        return ()
+    return tuple(Match(source, block, "!=") for block in (*subnets, *_NOWHERE[version]))
+
+
+def _bodies6(own: Sequence[IPAddress], far: tuple[Match, ...]) -> Iterator[tuple[Statement, ...]]:
     """ICMPv6 and fragments, of the right MAC.
 
     A rule that can't find a field doesn't match.  So nothing is accepted for
@@ -168,6 +204,9 @@ def _bodies6(own: Sequence[IPAddress]) -> Iterator[tuple[Statement, ...]]:
     for address in own:
         yield _IP6, _FROM_NOBODY, _SOLICITATION, Match(ND_TARGET, address), ACCEPT
     yield _IP6, _FROM_NOBODY, _REPORT, ACCEPT
+    if far:
+        yield _IP6, *far, _LATER_FRAGMENT, ACCEPT
+        yield _IP6, *far, *_NOT_AMONG_NEIGHBOURS, ACCEPT
     foreign = (Match(IP6_SADDR, address, "!=") for address in own)
     yield (_IP6, *foreign, *_COUNTED_DROP)
     yield _IP6, _LATER_FRAGMENT, ACCEPT

@@ -83,6 +83,7 @@ class LinkType(Word):
 class ICMPv6(Word):
     """The ICMPv6 messages that a guard has an opinion on (RFC 4861, RFC 3810)."""
 
+    ROUTER_SOLICITATION = "nd-router-solicit", 133
     ROUTER_ADVERTISEMENT = "nd-router-advert", 134
     NEIGHBOUR_SOLICITATION = "nd-neighbor-solicit", 135
     NEIGHBOUR_ADVERTISEMENT = "nd-neighbor-advert", 136

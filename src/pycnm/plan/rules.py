@@ -45,6 +45,8 @@ class Guard(Operation):
         port: the bridge port, and the chain's name.
         mac, ipv4, ipv6: what may come from it.
         owner: the comment of the table.
+        near: if it forwards, the subnets of its neighbours; what is from elsewhere may come
+            from it as well.
     """
 
     port: str
@@ -52,6 +54,7 @@ class Guard(Operation):
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
     owner: str = "pycnm"
+    near: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(f"nft {quoted(f'add {item}')}" for item in self.objects)
@@ -63,7 +66,7 @@ class Guard(Operation):
     @property
     def objects(self) -> tuple[Object, ...]:
         """The table, the chain and its rules."""
-        return ruleset.guard(self.port, self.mac, self.ipv4, self.ipv6, self.owner)
+        return ruleset.guard(self.port, self.mac, self.ipv4, self.ipv6, self.owner, near=self.near)
 
     @property
     def table(self) -> Table:

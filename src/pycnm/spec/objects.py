@@ -115,6 +115,10 @@ class Pool(Recorded):
         """4 or 6."""
         return int(self.subnet.version)
 
+    def sets_aside(self, address: IPAddress) -> bool:
+        """Whether an address is the network's own: taken as long as the network is there."""
+        return address == self.gateway or any(text == str(address) for _, text in self.aux)
+
 
 @attrs.frozen
 class NetworkSpec(Recorded):
@@ -214,6 +218,7 @@ class EndpointSpec(Recorded):
         on_link: it offers default routes without a next hop: all is reached over its link.
         rate: how it is slowed down, in tc's words; empty if it isn't.
         routes: static routes of its own, in the words of ip-route(8).
+        forwarding: its sandbox leads others' packets by it to elsewhere, and back.
         publish: ports to be published when it is joined.
         kept: its sandbox is gone (a reboot), its addresses wait for one of its name.
     """
@@ -240,6 +245,7 @@ class EndpointSpec(Recorded):
     created: str = ""
     rate: str = ""
     routes: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    forwarding: bool = False
 
     @property
     def alias(self) -> str:
