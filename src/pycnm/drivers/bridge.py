@@ -18,35 +18,22 @@ from pycnm.plan.links import Address, Hairpin, Isolated, Link, Sysctl, Up, Veth
 from pycnm.plan.operation import HOST, Features, Operation, Plan
 from pycnm.plan.ports import FreshFlows
 from pycnm.plan.rules import Entry, Guard
-from pycnm.spec import names
 from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
-from pycnm.spec.options import FLAG, INTERFACE, Kind, Option, OptionTable, address, integer
+from pycnm.spec.options import (
+    FLAG,
+    INTERFACE,
+    INTERFACES,
+    PREFIX,
+    Option,
+    OptionTable,
+    address,
+    integer,
+)
 from pycnm.spec.ports import PortBinding
 
 DEFAULT_BRIDGE = "cnm0"
 _MTU_MAX = 65535
-_PREFIX_MAX = 12
 _PORTS = 1023  # of a bridge, BR_MAX_PORTS less the one that is never given
-
-
-def _names(value: object) -> tuple[str, ...]:
-    pieces = value.split(":") if isinstance(value, str) else value
-    if not isinstance(pieces, (list, tuple)):
-        raise InvalidArgumentError("it should be interface names with colons between them")
-    return tuple(names.interface_name(piece) for piece in pieces if piece)
-
-
-def _prefix(value: object) -> str:
-    text = names.interface_name(value)
-    if len(text) > _PREFIX_MAX:
-        raise InvalidArgumentError(
-            f"it should have at most {_PREFIX_MAX} characters, to leave room for a number"
-        )
-    return text
-
-
-_INTERFACES = Kind("interface names with colons between them", _names, ":".join)
-_PREFIX = Kind(f"a name of at most {_PREFIX_MAX} characters", _prefix)
 _D = "com.docker.network."
 _OPTIONS = OptionTable(
     (
@@ -69,13 +56,13 @@ _OPTIONS = OptionTable(
                "isolated: internal, and the host isn't reached either"),
         Option(_D + "bridge.gateway_mode_ipv6", "gateway_mode_ipv6", gateways.MODE, gateways.NAT,
                "the same for IPv6"),
-        Option(_D + "bridge.trusted_host_interfaces", "trusted", _INTERFACES, (),
+        Option(_D + "bridge.trusted_host_interfaces", "trusted", INTERFACES, (),
                "host interfaces, with colons between them, that reach endpoints without a port"),
         Option(_D + "host_ipv4", "host_ipv4", address(4), None,
                "IPv4 source address outside, in place of the outgoing interface's"),
         Option(_D + "host_ipv6", "host_ipv6", address(6), None,
                "IPv6 source address outside, in place of the outgoing interface's"),
-        Option(_D + "container_iface_prefix", "interface_name_prefix", _PREFIX, "eth",
+        Option(_D + "container_iface_prefix", "interface_name_prefix", PREFIX, "eth",
                "interfaces inside are called this and a number"),
         Option(_D + "advertise_addr_nmsgs", "announcements", integer(0, 1), 1,
                "1: neighbours are told when an address comes up; 0: they are not"),

@@ -24,6 +24,7 @@ _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _TEXT_LIMIT: Final = 1024
+_PREFIX_LIMIT: Final = 12
 _RECIPIENTS: Final[Mapping[str, str]] = {
     "network": "a network",
     "endpoint": "an endpoint",
@@ -93,11 +94,33 @@ def _text(value: object) -> str:
     raise InvalidArgumentError(f"it should be {TEXT.expects}")
 
 
+def _interfaces(value: object) -> tuple[str, ...]:
+    pieces = value.split(":") if isinstance(value, str) else value
+    if not isinstance(pieces, (list, tuple)):
+        raise InvalidArgumentError("it should be interface names with colons between them")
+    return tuple(names.interface_name(piece) for piece in pieces if piece)
+
+
+def _prefix(value: object) -> str:
+    text = names.interface_name(value)
+    if len(text) > _PREFIX_LIMIT:
+        raise InvalidArgumentError(
+            f"it should have at most {_PREFIX_LIMIT} characters, to leave room for a number"
+        )
+    return text
+
+
 FLAG: Final = Kind("true or false", _flag, lambda value: "true" if value else "false")
 """The kind of truth values, spelt as Go's `strconv.ParseBool` takes them."""
 
 INTERFACE: Final = Kind("the name of an interface", names.interface_name)
 """The kind of interface names."""
+
+INTERFACES: Final = Kind("interface names with colons between them", _interfaces, ":".join)
+"""The kind of lists of interface names."""
+
+PREFIX: Final = Kind(f"a name of at most {_PREFIX_LIMIT} characters", _prefix)
+"""The kind of interface names less a number."""
 
 TEXT: Final = Kind(f"printable text on one line, {_TEXT_LIMIT} characters at most", _text)
 """The kind of any other text."""

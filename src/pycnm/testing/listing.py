@@ -45,7 +45,8 @@ def _namespace(machine: Machine, path: str) -> Iterator[str]:
                 yield f"sysctl net/{family}/conf/{link.name}/{name} {value}"
     for route in namespace.routes:
         via = f" via {route.gateway}" if route.gateway else ""
-        yield f"route {route.destination}{via} dev {route.link} table {route.table}"
+        metric = f" metric {route.metric}" if route.metric else ""
+        yield f"route {route.destination}{via} dev {route.link} table {route.table}{metric}"
     yield from _names(namespace)
     for rule in namespace.rules:
         yield f"rule from {rule.source} table {rule.table}"
