@@ -135,3 +135,18 @@ def test_static_routes_of_two_networks():
         "ip -n c3 route add 10.20.30.0/24 dev eth0 table 1676603118",
         "ip -n c3 route add default via 10.20.30.1 dev eth0 table 1676603118",
     ]
+
+
+def test_a_router_has_neighbours_on_both_networks():
+    first = attrs.evolve(DUAL, forwarding=True)
+    second = attrs.evolve(OTHER, forwarding=True)
+    assert routes(attached(first, "a"), attached(second, "b"))[:5] == [
+        "ip -n c3 route add default via 10.20.30.1 dev eth0",
+        "ip -n c3 rule add from 172.18.0.5 table 1675484637",
+        "ip -n c3 route add 172.18.0.0/16 dev eth1 table 1675484637",
+        "ip -n c3 route add 10.20.30.0/24 dev eth0 table 1675484637",
+        "ip -n c3 route add default via 172.18.0.1 dev eth1 table 1675484637",
+    ]
+    # Who doesn't forward may not send there what is from elsewhere.
+    alone = routes(attached(DUAL, "a"), attached(second, "b"))
+    assert "ip -n c3 route add 10.20.30.0/24 dev eth0 table 1675484637" not in alone
