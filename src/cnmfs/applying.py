@@ -34,7 +34,9 @@ _NETWORK = {
 _SANDBOX = {
     "netns", "hostname", "dns", "dns_search", "dns_options", "extra_hosts", "labels", "endpoints",
 }  # fmt: skip
-_LIVE = {"ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes", "forwarding"}
+_LIVE = {
+    "ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes", "forwarding", "vlan",
+}  # fmt: skip
 """What can be changed of an endpoint that is there, besides its ports."""
 _ENDPOINT = _LIVE | {"name", "publish", "interface", "link_local_ips", "sysctls", "options"}
 

@@ -165,6 +165,13 @@ ENDPOINT = table(
             add=routing.add,
         ),
         Attribute(
+            "vlan",
+            "The VLAN of the network's bridge that it is in, 1 to 4094; nothing if that is the "
+            "network's, or none. Changes live.",
+            lambda end: values.line(end.vlan),
+            store=lambda end, text: end.configure(vlan=values.one(text)),
+        ),
+        Attribute(
             "publish",
             "Published ports, `[HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL]` a line. > replaces all, "
             ">> adds, `-8080:80` takes one away. Changes live.",

@@ -150,6 +150,11 @@ class Endpoint:
         return self._row().spec.forwarding
 
     @property
+    def vlan(self) -> int | None:
+        """The VLAN of its network's bridge that it was given; None for the network's, or none."""
+        return self._row().spec.vlan or None
+
+    @property
     def ports(self) -> list[PortBinding]:
         """The ports of the host that lead to it."""
         with self._engine.reading() as reader:
@@ -183,8 +188,8 @@ class Endpoint:
 
         Args:
             changes: any of `ip`, `ip6`, `mac`, `aliases`, `gateway_priority`, `rate`,
-                `routes` and `forwarding`, as of `Network.connect`; no rate makes it as
-                fast as it was.  A MAC address that followed from the IPv4 address does
+                `routes`, `forwarding` and `vlan`, as of `Network.connect`; no rate makes it
+                as fast as it was.  A MAC address that followed from the IPv4 address does
                 so again.
 
         Raises:

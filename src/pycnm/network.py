@@ -154,8 +154,8 @@ class Network:
         Args:
             name: unique on the network.
             wishes: `ip`, `ip6`, `mac`, `aliases`, `publish`, `gateway_priority`,
-                `link_local_ips`, `sysctls`, `rate`, `routes`, `forwarding`, `options` as
-                for `connect`.
+                `link_local_ips`, `sysctls`, `rate`, `routes`, `forwarding`, `vlan`, `options`
+                as for `connect`.
 
         Raises:
             The same as `connect`.
@@ -181,6 +181,7 @@ class Network:
         rate: str | None = None,
         routes: Iterable[str] = (),
         forwarding: bool = False,
+        vlan: int | str | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Endpoint:
         """An endpoint of this network in a sandbox: an interface that works.
@@ -207,7 +208,10 @@ class Network:
                 they may send what isn't from themselves, if it isn't from a neighbour.
                 Only such an endpoint may have the address of `DefaultGatewayIPv4` or
                 `DefaultGatewayIPv6`, and leads out whoever else is on the network.
-            options: Docker's endpoint options.
+            vlan: the VLAN of the network's bridge that it is in, 1 to 4094, if that is to be
+                another one than the network's (`Bridge(vlan=10)`): there it reaches those
+                that are in it as well, and neither the host nor a gateway.
+            options: Docker's endpoint options, and `vlan`.
 
         Raises:
             InvalidArgumentError: an argument is malformed.
@@ -217,7 +221,8 @@ class Network:
             PortInUseError: a port of the host is taken; by whom is said.
             PoolExhaustedError: no address, or no port of a range, is free.
             NotSupportedError: such a sandbox can't be on such a network, or its
-                endpoints can't be slowed down like that, have no routes, or can't forward.
+                endpoints can't be slowed down like that, have no routes, can't forward or
+                be in a VLAN.
             KernelError: the kernel refused; nothing was left behind.
         """
         request = endpoint_request(
@@ -234,6 +239,7 @@ class Network:
             rate=rate,
             routes=routes,
             forwarding=forwarding,
+            vlan=vlan,
             options=options,
             created=networks.now(),
         )

@@ -27,7 +27,8 @@ from pycnm.plan.operation import HOST
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton
 from pycnm.plan.shaping import Policer, Shaper
-from pycnm.plan.wires import Wire
+from pycnm.plan.vlans import VLANMember
+from pycnm.plan.wires import Adopted, Wire
 
 BOX = "/run/netns/box"
 MAC = "02:42:0a:14:1e:02"
@@ -599,6 +600,91 @@ def test_a_wire_is_a_port_as_long_as_it_is_wanted(world):
         world.kernel.run([operation], ())
         assert [words for _, words in world.kernel.check([operation])] == [operation.away()]
         assert world.settled(before)
+
+
+def test_a_bridge_of_others_is_left_as_it_is(world):
+    fact = Adopted(HOST, "br9", ("10.9.0.1/24",), wire="up0")
+    theirs, wire = Link(HOST, "br9", "bridge"), Wire(HOST, "up0", "br9")
+    address, up = Address(HOST, "br9", "10.9.0.1/24"), Up(HOST, "br9")
+    refused = "existing interface br9 is not a bridge"
+
+    def differs(words):
+        assert [said for _, said in world.kernel.check([fact])] == [words]
+
+    with pytest.raises(KernelError, match="br9, the bridge of a network, is gone") as caught:
+        world.kernel.run((), [fact])
+    assert caught.value.errno == errno.ENODEV
+    differs(fact.gone())
+    world.others_do(Link(HOST, "br9", "ifb"))
+    differs(refused)
+    with pytest.raises(KernelError, match=refused):
+        world.kernel.run((), [fact])
+    world.others_undo(Link(HOST, "br9", "ifb"))
+    world.others_do(theirs, Link(HOST, "up0", "ifb"))
+    differs("up0 is no port of br9: `ip link set up0 master br9`")
+    world.others_do(wire)
+    differs(fact.lacks("bridge", (), wired=True))
+    with pytest.raises(KernelError, match=r"br9 doesn't have the address 10\.9\.0\.1/24"):
+        world.kernel.run((), [fact])
+    world.others_do(address)
+    differs(fact.down())
+    before = world.snapshot()
+    for _ in range(2):
+        world.kernel.run((), [fact])
+    world.others_do(up)
+    assert world.kernel.check([fact]) == []
+    found = world.kernel.bridge("br9")
+    assert (found.addresses, found.mtu, found.up) == (("10.9.0.1/24",), 1500, True)
+    assert found.setting("ipv4/forwarding") == found.setting("ipv4/ip_forward") == "0"
+    for _ in range(2):
+        world.kernel.run([fact], ())
+    assert world.kernel.check([fact]) == []
+    assert world.kernel.bridge("br8") is None
+    assert before != []
+
+
+@pytest.mark.needs("bridge_vlan")
+def test_a_port_is_in_one_vlan_or_in_all(world):
+    bridge = attrs.evolve(BRIDGE, options=(("vlan_filtering", 1), ("vlan_default_pvid", 0)))
+    port = Link(HOST, "vx0", "vxlan", (("id", 7), ("dstport", 4789)), alias="cnm:x", master="br0")
+    world.kernel.run((), [bridge, port])
+    before = world.snapshot()
+    ten, host = VLANMember(HOST, "vx0", 10, "br0"), VLANMember(HOST, "br0", 10)
+    everything = VLANMember(HOST, "vx0", 0, "br0")
+    for fact, words in (
+        (ten, "vx0 isn't in VLAN 10 alone, without tags"),
+        (host, "br0 isn't in VLAN 10 alone, without tags"),
+        (everything, "vx0 isn't in all VLANs of br0, with their tags"),
+    ):
+        assert [said for _, said in world.kernel.check([fact])] == [words]
+        for _ in range(2):
+            world.kernel.run((), [fact])
+            assert world.kernel.check([fact]) == []
+        for _ in range(2):
+            world.kernel.run([fact], ())
+            assert world.settled(before)
+            assert [said for _, said in world.kernel.check([fact])] == [words]
+    # Another one takes its place.
+    world.kernel.run((), [VLANMember(HOST, "vx0", 20, "br0")])
+    world.kernel.run((), [ten])
+    assert world.kernel.check([ten]) == []
+    world.kernel.run([port], ())
+    assert [said for _, said in world.kernel.check([ten])] == ["the interface vx0 is gone"]
+    with pytest.raises(KernelError, match="there is no interface vx0"):
+        world.kernel.run((), [ten])
+
+
+@pytest.mark.needs("bridge_vlan")
+def test_a_bridge_of_others_has_a_port_in_a_vlan(world):
+    fact = Adopted(HOST, "br9", wire="up0", vlan=10)
+    theirs = Link(HOST, "br9", "bridge", (("vlan_filtering", 1),))
+    world.others_do(theirs, Link(HOST, "up0", "ifb"), Wire(HOST, "up0", "br9"), Up(HOST, "br9"))
+    assert world.kernel.bridge("br9").vlans
+    words = "up0 isn't in VLAN 10 of br9: `bridge vlan add dev up0 vid 10`"
+    assert [said for _, said in world.kernel.check([fact])] == [words]
+    world.others_do(VLANMember(HOST, "up0", 10, "br9"))
+    assert world.kernel.check([fact]) == []
+    world.kernel.run((), [fact])
 
 
 def test_a_wire_that_the_host_needs_is_left_alone(world):

@@ -268,6 +268,30 @@ def on_nic(cnm):
     cnm.create_network("x", NIC, subnet="10.9.0.0/24")
 
 
+ADOPTED = pycnm.Bridge(bridge_name="virbr0")
+
+
+def virbr(cnm):
+    """A bridge of somebody else's, and a network of ours that leads outside beside it."""
+    for words in (
+        "link add virbr0 address 52:54:00:00:00:01 type bridge",
+        "address add 10.9.0.1/24 dev virbr0",
+        "address add fd00:9::1/64 dev virbr0 nodad",
+        "link set virbr0 up",
+    ):
+        subprocess.run(["ip", "-n", HOST, *words.split()], check=True)
+    cnm.create_network("m", ipv6=True)
+    cnm.create_sandbox("c")
+
+
+def on_virbr(cnm):
+    cnm.create_network("n", ADOPTED, ipv6=True)
+
+
+def with_vlans(cnm):
+    cnm.create_network("n", pycnm.Bridge(vlan=10), subnet=SUBNETS)
+
+
 def routed(cnm):
     """c on a network that is routed."""
     net = cnm.create_network("n", ROUTED, subnet=SUBNETS)
@@ -526,6 +550,24 @@ TABLE = {
         setup=on_nic,
         base=nic,
     ),
+    "create a network on a bridge of others": Operation(
+        do=on_virbr,
+        happened=lambda cnm: has(cnm, "networks", "n"),
+        undo=lambda cnm: cnm.network("n").delete(),
+        base=virbr,
+    ),
+    "delete a network on a bridge of others": Operation(
+        do=lambda cnm: cnm.network("n").delete(force=True),
+        happened=lambda cnm: not has(cnm, "networks", "n"),
+        setup=lambda cnm: [on_virbr(cnm), cnm.network("n").connect("c")],
+        base=virbr,
+    ),
+    "connect on a bridge of others": Operation(
+        do=lambda cnm: cnm.network("n").connect("c", publish=PORTS),
+        happened=connected,
+        undo=disconnect,
+        base=lambda cnm: [virbr(cnm), on_virbr(cnm)],
+    ),
     "create macvlan network": Operation(
         do=wire,
         happened=lambda cnm: has(cnm, "networks", "v"),
@@ -612,6 +654,27 @@ REBOOT = {
         drifts=True,
     ),
 }
+
+VLANS = {
+    "create a network with VLANs": Operation(
+        do=lambda cnm: cnm.create_network("n", pycnm.Bridge(vlan=10), subnet=SUBNETS),
+        happened=lambda cnm: has(cnm, "networks", "n"),
+        undo=lambda cnm: cnm.network("n").delete(),
+    ),
+    "connect in another VLAN": Operation(
+        do=lambda cnm: cnm.network("n").connect("c", vlan=20),
+        happened=connected,
+        undo=disconnect,
+        base=lambda cnm: [with_vlans(cnm), cnm.create_sandbox("c")],
+    ),
+    "configure endpoint: VLAN": Operation(
+        do=lambda cnm: endpoint(cnm).configure(vlan=20),
+        happened=lambda cnm: endpoint(cnm).vlan == 20,
+        undo=lambda cnm: endpoint(cnm).configure(vlan=None),
+        base=lambda cnm: [with_vlans(cnm), cnm.network("n").connect(cnm.create_sandbox("c"))],
+    ),
+}
+"""What needs a kernel whose bridges keep VLANs apart."""
 
 AGENT = {
     "agent: started, holds ports": Operation(
@@ -735,4 +798,4 @@ FILES = {
         work=lambda mnt: write(mnt / "sandboxes/c/endpoints/n/publish", b"8080:80\n"),
     ),
 }
-ALL = TABLE | RECOVERY | REBOOT | AGENT | FILES
+ALL = TABLE | VLANS | RECOVERY | REBOOT | AGENT | FILES

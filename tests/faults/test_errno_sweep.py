@@ -70,6 +70,13 @@ def test_refused(name, refused):
     refused(name, "refused in an operation")
 
 
+@pytest.mark.needs("bridge_vlan")
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", operations.VLANS)
+def test_refused_with_vlans(name, refused):
+    refused(name, "refused in an operation with VLANs", MOST_OF_OTHERS)
+
+
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", operations.AGENT)
 def test_the_agent_is_refused(name, refused):

@@ -29,6 +29,13 @@ def test_killed(name, killed):
     killed(name, "killed in an operation")
 
 
+@pytest.mark.needs("bridge_vlan")
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", operations.VLANS)
+def test_killed_with_vlans(name, killed):
+    killed(name, "killed in an operation with VLANs", MOST_OF_A_TREE)
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", operations.AGENT)
 def test_the_agent_is_killed(name, killed):

@@ -8,7 +8,10 @@ import features
 import pytest
 from shell import Shell
 
-NAMES = ("early_guard", "force_forwarding", "tbf", "netem", "macvlan", "ipvlan", "vlan", "dummy")
+NAMES = (
+    "early_guard", "force_forwarding", "bridge_vlan", "tbf", "netem", "macvlan", "ipvlan", "vlan",
+    "dummy",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -196,13 +196,14 @@ def cnm(cnm, kernel):
 
 
 def test_the_kernel_s_own_refusal(cnm):
-    cnm.fake.others_do(Link(HOST, "br-mine", "bridge"))
+    theirs = Link(HOST, "br-mine", "bridge", alias="cnm:another")
+    cnm.fake.others_do(theirs)
     before = cnm.fake.listing()
     options = {"com.docker.network.bridge.name": "br-mine"}
     with pytest.raises(KernelError, match="an interface br-mine that pycnm didn't make is there"):
         cnm.create_network("front", subnet="10.20.30.0/24", options=options)
     assert cnm.fake.listing() == before
-    cnm.fake.others_undo(Link(HOST, "br-mine", "bridge"))
+    cnm.fake.others_undo(theirs)
     cnm.create_network("front", subnet="10.20.30.0/24", options=options)
 
 

@@ -98,6 +98,7 @@ CONNECT = {
     "gateway_priority": hostile.values("1"),
     "rate": hostile.values("10mbit"),
     "forwarding": FLAGS,
+    "vlan": hostile.values("20"),
     "routes": st.one_of(ROUTES, hostile.values("10.60.0.0/16")),
     "link_local_ips": st.one_of(
         ADDRESSES, st.lists(hostile.texts("169.254.7.7", "fe80::7"), max_size=2)
@@ -239,6 +240,7 @@ def test_an_endpoint_for_later(shared, name, wishes):
                 "rate",
                 "routes",
                 "forwarding",
+                "vlan",
             )
         }
     ),

@@ -31,7 +31,7 @@ FILES = [
         "options/com.docker.network.driver.mtu", "options/new", "id", "inspect")),
     *(f"{END}/{name}" for name in (
         "ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes", "forwarding",
-        "publish", "interface")),
+        "vlan", "publish", "interface")),
     "error_log", "last_error", "events", "README",
 ]  # fmt: skip
 TEXTS = hostile.texts(

@@ -28,7 +28,8 @@ from pycnm.plan.operation import HOST, Operation, Plan
 from pycnm.plan.ports import FreshFlows, HeldPort
 from pycnm.plan.rules import Entry, Guard, Skeleton, quoted
 from pycnm.plan.shaping import Policer, Shaper
-from pycnm.plan.wires import Wire
+from pycnm.plan.vlans import VLANMember
+from pycnm.plan.wires import Adopted, Wire
 
 BOX = "/run/netns/c3"
 FAR = "/somewhere/else/c3"
@@ -89,6 +90,24 @@ COMMANDS = {
     ),
     "bridge link set dev veth0 hairpin on": Hairpin(HOST, "veth0"),
     "bridge link set dev veth0 isolated on": Isolated(HOST, "veth0"),
+    "ip link add name veth0 address fe:00:00:00:00:01 master br0 type veth peer name eth0 "
+    "address 02:42:0a:14:1e:03 netns c3": Veth(
+        HOST, "veth0", "br0", BOX, "eth0", MAC, mac="fe:00:00:00:00:01"
+    ),
+    "# br0 is there: `ip address show dev br0`": Adopted(HOST, "br0"),
+    "# br0 is there, with 10.9.0.1/24, with the port eth1: `ip address show dev br0`": Adopted(
+        HOST, "br0", ("10.9.0.1/24",), wire="eth1"
+    ),
+    "# br0 is there, with the port eth1 in VLAN 10: `ip address show dev br0`": Adopted(
+        HOST, "br0", wire="eth1", vlan=10
+    ),
+    "bridge vlan del dev veth0 vid 1-4094; bridge vlan add dev veth0 vid 10 pvid untagged": (
+        VLANMember(HOST, "veth0", 10, "br0")
+    ),
+    "bridge vlan del dev br0 vid 1-4094 self; bridge vlan add dev br0 vid 10 pvid untagged self": (
+        VLANMember(HOST, "br0", 10)
+    ),
+    "bridge vlan add dev eth1 vid 1-4094": VLANMember(HOST, "eth1", 0, "br0"),
     "ip link set eth1 master br0": Wire(HOST, "eth1", "br0"),
     "ip link set br0 up": Up(HOST, "br0"),
     "ip -n c3 link set lo up": Up(BOX, "lo"),

@@ -125,6 +125,40 @@ class Driver:
         del network
         return ""
 
+    def adopts(self) -> str:
+        """The name of a bridge that is used as it is, if somebody else has made it; or empty."""
+        return ""
+
+    def shares(self, network: NetworkSpec, other: NetworkSpec) -> bool:
+        """Whether it can be on the same bridge as another network of its driver."""
+        del network, other
+        return False
+
+    def filters(self, network: NetworkSpec) -> bool:
+        """Whether its bridge keeps VLANs apart, which a kernel may not do."""
+        del network
+        return False
+
+    def refuse_vlan(self, network: NetworkSpec, vlan: int) -> None:
+        """Raise if an endpoint can't be in a VLAN of its own.
+
+        Args:
+            vlan: its number; 0 if none is wanted.
+
+        Raises:
+            CNMError: with what to do in place of it.
+        """
+        if vlan:
+            raise NotSupportedError(
+                f"networks of driver {self.name} keep no VLANs apart, and {network.name} is one; "
+                "connect the sandbox to a bridge network with the option vlan"
+            )
+
+    def is_apart(self, network: NetworkSpec, vlan: int) -> bool:
+        """Whether an endpoint with this VLAN reaches neither the host nor a gateway."""
+        del network, vlan
+        return False
+
     def owns(self, network: NetworkSpec) -> bool:
         """Whether the subnets of a network are its own; `owns_subnets` says if any are."""
         del network

@@ -8,71 +8,21 @@ from typing import ClassVar, Self
 import attrs
 from netaddr import IPAddress
 
-from pycnm.drivers import external, gateways
+from pycnm.drivers import adopted, bridgeport, external, gateways, vlans
 from pycnm.drivers.base import INTERFACE_DIGITS, Driver, HostNeeds, Use
-from pycnm.drivers.bridgelink import mac, overlap, own, settings, within
-from pycnm.drivers.forwarding import elsewhere, plan_inside
-from pycnm.drivers.shaping import plan_rate
+from pycnm.drivers.bridgelink import mac, overlap, settings
+from pycnm.drivers.bridgeoptions import OPTIONS
 from pycnm.errors import AlreadyExistsError, InvalidArgumentError, NotSupportedError
-from pycnm.plan.links import Address, Hairpin, Isolated, Link, Sysctl, Up, Veth
+from pycnm.plan.links import Address, Hairpin, Link, Up
 from pycnm.plan.operation import HOST, Features, Operation, Plan
-from pycnm.plan.ports import FreshFlows
-from pycnm.plan.rules import Entry, Guard
-from pycnm.spec.objects import EndpointSpec, NetworkSpec, Pool, SandboxSpec
-from pycnm.spec.options import (
-    FLAG,
-    INTERFACE,
-    INTERFACES,
-    PREFIX,
-    Option,
-    OptionTable,
-    address,
-    integer,
-)
+from pycnm.plan.rules import Entry
+from pycnm.plan.wires import Adopted
+from pycnm.spec.objects import EndpointSpec, FoundBridge, NetworkSpec, Pool, SandboxSpec
+from pycnm.spec.options import OptionTable
 from pycnm.spec.ports import PortBinding
 
 DEFAULT_BRIDGE = "cnm0"
-_MTU_MAX = 65535
 _PORTS = 1023  # of a bridge, BR_MAX_PORTS less the one that is never given
-_D = "com.docker.network."
-_OPTIONS = OptionTable(
-    (
-        Option(_D + "bridge.name", "bridge_name", INTERFACE, None,
-               "name of the bridge interface; by default br- and 12 digits of the network's id"),
-        Option(_D + "bridge.enable_icc", "icc", FLAG, True,
-               "endpoints of the network may talk to each other"),
-        Option(_D + "bridge.enable_ip_masquerade", "masquerade", FLAG, True,
-               "what goes outside carries the host's address"),
-        Option(_D + "driver.mtu", "mtu", integer(0, _MTU_MAX), None,
-               "MTU in bytes of the bridge and both ends of each endpoint; by default that of the "
-               "way outside when the network is made; 0 leaves the kernel's"),
-        Option(_D + "bridge.host_binding_ipv4", "binding", address(), None,
-               "host address of ports published without one; by default all addresses"),
-        Option(_D + "bridge.inhibit_ipv4", "inhibit_ipv4", FLAG, False,
-               "the bridge gets no IPv4 address"),
-        Option(_D + "bridge.gateway_mode_ipv4", "gateway_mode_ipv4", gateways.MODE, gateways.NAT,
-               "nat; nat-unprotected: who has a route to them reaches all ports of endpoints; "
-               "routed: no NAT, and published ports are open at the endpoint's own address; "
-               "isolated: internal, and the host isn't reached either"),
-        Option(_D + "bridge.gateway_mode_ipv6", "gateway_mode_ipv6", gateways.MODE, gateways.NAT,
-               "the same for IPv6"),
-        Option(_D + "bridge.trusted_host_interfaces", "trusted", INTERFACES, (),
-               "host interfaces, with colons between them, that reach endpoints without a port"),
-        Option(_D + "host_ipv4", "host_ipv4", address(4), None,
-               "IPv4 source address outside, in place of the outgoing interface's"),
-        Option(_D + "host_ipv6", "host_ipv6", address(6), None,
-               "IPv6 source address outside, in place of the outgoing interface's"),
-        Option(_D + "container_iface_prefix", "interface_name_prefix", PREFIX, "eth",
-               "interfaces inside are called this and a number"),
-        Option(_D + "advertise_addr_nmsgs", "announcements", integer(0, 1), 1,
-               "1: neighbours are told when an address comes up; 0: they are not"),
-        Option("external", "external", INTERFACE, None,
-               "an interface of the host that becomes a port of the bridge: endpoints are on its "
-               "wire, and the host neither is there nor leads or filters what they send"),
-        Option(_D + "bridge.default_bridge", "default_bridge", FLAG, False,
-               "marks the default network"),
-    )
-)  # fmt: skip
 
 
 @attrs.frozen
@@ -89,21 +39,22 @@ class Bridge(Driver):
         ip-link(8), bridge(8); for the guard, nft(8) "netdev".
     """
 
-    bridge_name: str | None = _OPTIONS.field("bridge_name")
-    icc: bool = _OPTIONS.field("icc")
-    masquerade: bool = _OPTIONS.field("masquerade")
-    mtu: int | None = _OPTIONS.field("mtu")
-    binding: IPAddress | None = _OPTIONS.field("binding")
-    inhibit_ipv4: bool = _OPTIONS.field("inhibit_ipv4")
-    gateway_mode_ipv4: str = _OPTIONS.field("gateway_mode_ipv4")
-    gateway_mode_ipv6: str = _OPTIONS.field("gateway_mode_ipv6")
-    trusted: tuple[str, ...] = _OPTIONS.field("trusted")
-    host_ipv4: IPAddress | None = _OPTIONS.field("host_ipv4")
-    host_ipv6: IPAddress | None = _OPTIONS.field("host_ipv6")
-    interface_name_prefix: str = _OPTIONS.field("interface_name_prefix")
-    announcements: int = _OPTIONS.field("announcements")
-    external: str | None = _OPTIONS.field("external")
-    default_bridge: bool = _OPTIONS.field("default_bridge")
+    bridge_name: str | None = OPTIONS.field("bridge_name")
+    icc: bool = OPTIONS.field("icc")
+    masquerade: bool = OPTIONS.field("masquerade")
+    mtu: int | None = OPTIONS.field("mtu")
+    binding: IPAddress | None = OPTIONS.field("binding")
+    inhibit_ipv4: bool = OPTIONS.field("inhibit_ipv4")
+    gateway_mode_ipv4: str = OPTIONS.field("gateway_mode_ipv4")
+    gateway_mode_ipv6: str = OPTIONS.field("gateway_mode_ipv6")
+    trusted: tuple[str, ...] = OPTIONS.field("trusted")
+    host_ipv4: IPAddress | None = OPTIONS.field("host_ipv4")
+    host_ipv6: IPAddress | None = OPTIONS.field("host_ipv6")
+    interface_name_prefix: str = OPTIONS.field("interface_name_prefix")
+    announcements: int = OPTIONS.field("announcements")
+    external: str | None = OPTIONS.field("external")
+    vlan: int | None = OPTIONS.field("vlan")
+    default_bridge: bool = OPTIONS.field("default_bridge")
 
     name: ClassVar[str] = "bridge"
     crowded: ClassVar[str] = "a bridge of the kernel has no more ports"
@@ -112,7 +63,7 @@ class Bridge(Driver):
     forwards: ClassVar[bool] = True
     owns_subnets: ClassVar[bool] = True
     usual_mtu: ClassVar[int] = 1500
-    option_table: ClassVar[OptionTable] = _OPTIONS
+    option_table: ClassVar[OptionTable] = OPTIONS
 
     def validate(self, network: NetworkSpec, others: Sequence[NetworkSpec]) -> None:
         """Refuse what a bridge can't be, or can't be beside the others."""
@@ -129,8 +80,10 @@ class Bridge(Driver):
                     f"ipv{version} pool is empty; give a subnet, or use an IPAM that has some"
                 )
         if self.external is not None:
-            given = [each.attribute for each in _OPTIONS if each.key in self.to_options()]
+            given = [each.attribute for each in OPTIONS if each.key in self.to_options()]
             external.refuse(network, self.external, given)
+        if network.adopted is not None:
+            self._refuse_on(network.adopted, self.bridge(network))
         if not network.internal and self._isolated():
             raise InvalidArgumentError(
                 "gateway mode 'isolated' can only be used for an internal network; make it "
@@ -139,12 +92,18 @@ class Bridge(Driver):
         for other in others:
             self._beside(network, other)
 
+    def _refuse_on(self, found: FoundBridge, bridge: str) -> None:
+        """Refuse what can't be on a bridge that is there."""
+        adopted.refuse(bridge, (self.gateway_mode_ipv4, self.gateway_mode_ipv6))
+        if self.vlan is not None:
+            vlans.refuse(found, bridge, self.external)
+
     def _beside(self, network: NetworkSpec, other: NetworkSpec) -> None:
         theirs = other.name
         reason = ""
         if other.driver == self.name:
             theirs = Bridge.from_options(dict(other.options)).bridge(other)
-            if theirs == self.bridge(network):
+            if theirs == self.bridge(network) and not self.shares(network, other):
                 reason = "networks have same bridge name"
         for pool in network.pools:
             for their_pool in other.pools:
@@ -163,16 +122,44 @@ class Bridge(Driver):
         found = mtu(self.external or "")
         return self if found in {0, self.usual_mtu} else attrs.evolve(self, mtu=found)
 
-    def _frame(self) -> int:
-        return self.usual_mtu if self.mtu is None else self.mtu
+    def _frame(self, network: NetworkSpec) -> int:
+        """The MTU of the endpoints: that of a bridge which is there, unless one is given."""
+        usual = self.usual_mtu if network.adopted is None else network.adopted.mtu
+        return usual if self.mtu is None else self.mtu
 
     def device(self, network: NetworkSpec) -> str:
         """Its bridge: no two networks have the same."""
         return self.bridge(network)
 
+    def adopts(self) -> str:
+        """The one that has the name it is given."""
+        return "" if self.default_bridge else self.bridge_name or ""
+
     def bridge(self, network: NetworkSpec) -> str:
         """The name of the network's bridge."""
         return self.bridge_name or f"br-{network.short_id}"
+
+    def shares(self, network: NetworkSpec, other: NetworkSpec) -> bool:
+        """On a wire of a bridge that is there, in different VLANs: the host is in neither."""
+        del network
+        beside = Bridge.from_options(dict(other.options))
+        wired = self.external is not None and self.external == beside.external
+        numbers = {self.vlan, beside.vlan} - {None}
+        return wired and other.adopted is not None and len(numbers) > 1
+
+    def filters(self, network: NetworkSpec) -> bool:
+        """With a VLAN."""
+        del network
+        return self.vlan is not None
+
+    def refuse_vlan(self, network: NetworkSpec, vlan: int) -> None:
+        """Only where the network has one."""
+        vlans.refuse_endpoint(network, self.vlan, vlan)
+
+    def is_apart(self, network: NetworkSpec, vlan: int) -> bool:
+        """In another VLAN than the network's."""
+        del network
+        return vlan not in {0, self.vlan}
 
     def _mode(self, version: int) -> str:
         return self.gateway_mode_ipv4 if version == 4 else self.gateway_mode_ipv6  # noqa: PLR2004
@@ -251,33 +238,59 @@ class Bridge(Driver):
         if self.default_bridge and not use.endpoints:
             return Plan()
         bridge = self.bridge(network)
+        if network.adopted is not None:
+            return self._plan_adopted(network, network.adopted, use, features)
         link = Link(
             HOST,
             bridge,
             "bridge",
-            (("forward_delay", 0), ("stp_state", 0)),
+            (("forward_delay", 0), ("stp_state", 0), *(vlans.SETTINGS if self.vlan else ())),
             mac=mac(network),
-            mtu=self._frame(),
+            mtu=self._frame(network),
             group=network.group,
             alias=network.alias,
         )
+        members = vlans.of_bridge(bridge, self.external, self.vlan)
         if self.external is not None:
-            return Plan((link, *external.plan(bridge, self.external), Up(HOST, bridge)))
+            wire = external.plan(bridge, self.external)
+            return Plan((link, *wire, *members, Up(HOST, bridge)))
         return Plan(
             (
                 *self._entries(network, bridge),
                 link,
+                *members,
                 *settings(network, bridge, use, features, isolated=self._isolated()),
                 *self._addresses(network, bridge),
                 Up(HOST, bridge),
             )
         )
 
+    def _plan_adopted(
+        self, network: NetworkSpec, found: FoundBridge, use: Use, features: Features
+    ) -> Plan:
+        bridge = self.bridge(network)
+        if self.external is not None:
+            # Several networks may be on it, so it isn't taken up with one and down with it.
+            return Plan((Adopted(HOST, bridge, wire=self.external, vlan=self.vlan or 0),))
+        return Plan(
+            tuple(
+                adopted.plan(
+                    found,
+                    bridge,
+                    self._entries(network, bridge),
+                    self._addresses(network, bridge),
+                    adopted.settings(network, found, bridge, use, features),
+                )
+            )
+        )
+
     def _entries(self, network: NetworkSpec, bridge: str) -> list[Operation]:
         out, into = ("from_internal", "to_internal") if network.internal else ("from_nat", "to_nat")
         leave = f"goto {out}" if network.internal else f"jump {out}"
+        # What others have on a bridge of theirs isn't kept apart: only ports of ours are.
+        talk = self.icc or network.adopted is not None
         entries: list[Operation] = [
-            Entry("icc", (bridge, bridge), ("accept" if self.icc else "drop",)),
+            Entry("icc", (bridge, bridge), ("accept" if talk else "drop",)),
             Entry("egress", (bridge,), (leave,)),
             Entry("ingress", (bridge,), (f"goto {into}",)),
             Entry("loops", (bridge, bridge)),
@@ -296,8 +309,8 @@ class Bridge(Driver):
                 )
         return entries
 
-    def _addresses(self, network: NetworkSpec, bridge: str) -> list[Operation]:
-        addresses: list[Operation] = []
+    def _addresses(self, network: NetworkSpec, bridge: str) -> list[Address]:
+        addresses: list[Address] = []
         for pool in network.pools:
             if pool.gateway is None or self._inhibited(pool.version):
                 continue
@@ -315,56 +328,17 @@ class Bridge(Driver):
 
         Where the guard can be there before the port, the port is born up.
         """
-        ns, inside, outside = sandbox.key, endpoint.interface, endpoint.host_interface
-        guard = Guard(
-            outside,
-            str(endpoint.mac),
-            own(endpoint, 4),
-            own(endpoint, 6),
-            endpoint.alias,
-            elsewhere(network, endpoint),
-        )
-        pair = Veth(
-            HOST,
-            outside,
-            self.bridge(network),
-            ns,
-            inside,
-            str(endpoint.mac),
-            mtu=self._frame(),
-            group=network.group,
-            alias=endpoint.alias,
-            up=features.early_guard,
-        )
-        # The port belongs to the bridge and has no address of any family.
-        silent = Sysctl(HOST, f"net/ipv6/conf/{outside}/disable_ipv6", "1", outside, optional=True)
-        apart = () if self.icc else (Isolated(HOST, outside),)
-        if features.early_guard:
-            port: tuple[Operation, ...] = (guard, pair, *apart, silent)
-        else:
-            port = (pair, guard, *apart, silent, Up(HOST, outside))
-        inner: list[Operation] = []
-        if self.external is not None and sandbox.adopted and features.ipv6:
-            inner += external.inside(ns, inside, ipv6=endpoint.ip6 is not None)
-        elif endpoint.ip6 is not None:
-            inner.append(within(ns, inside, "ipv6", "disable_ipv6", "0"))
-        if not self.announcements:
-            inner.append(within(ns, inside, "ipv4", "arp_notify", "0"))
-        inner += plan_inside(ns, endpoint, features)
-        inner += [
-            Sysctl(ns, key.replace("IFNAME", inside), value, link=inside)
-            for key, value in endpoint.sysctls
-        ]
-        return Plan(
-            (
-                *port,
-                *plan_rate(outside, endpoint),
-                *inner,
-                *(Address(ns, inside, str(address)) for address in endpoint.addresses),
-                *(Address(ns, inside, address) for address in endpoint.link_local_ips),
-                Up(ns, inside),
-                *(FreshFlows(str(address.ip)) for address in endpoint.addresses),
-            )
+        return bridgeport.plan(
+            network,
+            endpoint,
+            sandbox,
+            features,
+            bridge=self.bridge(network),
+            mtu=self._frame(network),
+            apart=not self.icc,
+            wired=self.external is not None or network.adopted is not None,
+            quiet=not self.announcements,
+            vlan=endpoint.vlan or self.vlan or 0,
         )
 
     def refuse_publishing(self, network: NetworkSpec) -> None:

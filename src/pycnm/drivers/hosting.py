@@ -167,6 +167,18 @@ def _silent(name: str) -> Sysctl:
     return Sysctl(HOST, f"net/ipv6/conf/{name}/disable_ipv6", "1", link=name, optional=True)
 
 
+def about(operations: Iterable[Operation], name: str) -> Plan:
+    """What of such plans is about an interface."""
+    return Plan(
+        tuple(
+            each
+            for each in operations
+            if (isinstance(each, Sysctl) and each.link == name)
+            or (isinstance(each, Entry) and each.key[0] == name)
+        )
+    )
+
+
 def departed(operations: Iterable[Operation], uplinks: Uplinks) -> Plan:
     """What of such plans is about an interface that is gone, or serves something else now."""
     known, names = tuple(operations), {*uplinks.names}

@@ -10,6 +10,7 @@ import attrs
 
 from pycnm.drivers.bridge import Bridge
 from pycnm.engine import published, records, telling, wiring
+from pycnm.engine.adopting import adopt
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
 from pycnm.engine.networks import (
@@ -25,7 +26,7 @@ from pycnm.engine.networks import (
     settled,
 )
 from pycnm.engine.planning import plan_endpoint, plan_network
-from pycnm.engine.realising import need_instead, need_no_more, needed
+from pycnm.engine.realising import forward_again, need_instead, need_no_more, needed
 from pycnm.engine.records import EndpointRow, NetworkRow
 from pycnm.engine.request import NetworkRequest, network_request, several
 from pycnm.errors import InUseError, InvalidArgumentError
@@ -211,10 +212,10 @@ def _specify(
     facts: HostFacts,
 ) -> NetworkSpec:
     old = row.spec
-    spec = described(old, request)
+    spec, request = adopt(engine, decision.tx, described(old, request), request, before=old)
     wanted = [(p.subnet, p.ip_range, p.gateway, p.aux) for p in request.pools]
     moved = wanted != [(p.subnet, p.ip_range, p.gateway, p.aux) for p in old.pools]
-    if spec.driver != old.driver:
+    if spec.driver != old.driver or request.driver.filters(spec):
         refuse_lacking(engine, spec, request.driver)
     rest = attrs.evolve(
         spec,
@@ -272,6 +273,8 @@ def _apply(
         need_instead(engine, decision, after.number, needs, had, facts=facts)
     else:
         need_no_more(decision, after.number, had)
+    if after.spec.adopted is None:
+        forward_again(engine, decision, before)
     # All of it is recorded anew, in the order in which it can be done again.
     plans.update(wiring.routes(engine, decision.tx, box) for box in sandboxes_of(endpoints))
     for owner, plan in plans.items():
@@ -282,9 +285,10 @@ def _apply(
 def _refuse_other_ports(
     engine: Engine, decision: Decision, spec: NetworkSpec, endpoints: Sequence[EndpointRow]
 ) -> None:
-    """Raise if what is published would have to be published another way."""
+    """Raise if what is published would have to be so in another way, or a VLAN would be none."""
     driver = engine.driver(spec)
     for end in endpoints:
+        driver.refuse_vlan(spec, end.spec.vlan)
         for binding in published.bindings(decision.tx, end.number):
             if driver.opens(spec, binding.address.version) == bool(binding.host_port):
                 raise InUseError(

@@ -155,6 +155,13 @@ def _guarded(reader: Reader, suspicion: Suspicion) -> set[str]:
 def _suspects(reader: Reader, suspicion: Suspicion) -> set[str]:
     owners = {*OWNERS} if suspicion.host else set()
     owners |= {f"{PARENT}{name}" for name in suspicion.links}
+    # A bridge of others bears no mark.
+    rows = reader.execute(
+        "SELECT id FROM networks WHERE device IN (SELECT value FROM json_each(?)) "
+        "AND NOT needs & ?",
+        (json.dumps(sorted(suspicion.links)), records.SITS),
+    )
+    owners |= {identity for (identity,) in rows}
     for table in ("networks", "endpoints"):
         for mark in suspicion.marks:
             owners |= {

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 from netaddr import EUI, IPAddress
 
+from pycnm.engine.placing import vlan_options
 from pycnm.engine.request import flag
 from pycnm.errors import InvalidArgumentError
 from pycnm.spec import addresses, macs, names
@@ -18,6 +19,7 @@ from pycnm.spec.wording import shown
 
 _IFNAME = "com.docker.network.endpoint.ifname"
 _SYSCTLS = "com.docker.network.endpoint.sysctls"
+_VLAN = "vlan"
 _SYSCTL_FAMILIES = {"ipv4", "ipv6", "mpls"}
 _PRIORITY_MAX = 2**31 - 1
 
@@ -58,6 +60,7 @@ def endpoint_request(
     rate: object = None,
     routes: object = (),
     forwarding: object = False,
+    vlan: object = None,
     options: object = None,
     created: str = "",
 ) -> EndpointRequest:
@@ -69,9 +72,11 @@ def endpoint_request(
     given = dict(names.labels(options, "endpoint option"))
     inside = interface if interface is not None else given.pop(_IFNAME, None)
     settings = _sysctls(sysctls) + _docker_sysctls(given.pop(_SYSCTLS, ""))
+    number = given.pop(_VLAN, None) if vlan is None else vlan
     if given:
         raise InvalidArgumentError(
-            f"unknown endpoint option {next(iter(given))}; known are {_IFNAME} and {_SYSCTLS}"
+            f"unknown endpoint option {next(iter(given))}; known are {_IFNAME}, {_SYSCTLS} and "
+            f"{_VLAN}"
         )
     if isinstance(gateway_priority, bool) or not isinstance(gateway_priority, int):
         raise InvalidArgumentError(
@@ -93,6 +98,7 @@ def endpoint_request(
         gateway_priority=gateway_priority,
         link_local_ips=tuple(_link_local(item) for item in _list(link_local_ips, "link_local_ips")),
         sysctls=settings,
+        options=vlan_options(number),
         created=created,
         rate=str(Rate.parse(rate) or ""),
         routes=static_routes(routes),

@@ -13,6 +13,7 @@ from pycnm.engine import records
 from pycnm.engine.decision import Decision
 from pycnm.engine.endpointrequest import EndpointRequest
 from pycnm.engine.engine import Engine
+from pycnm.engine.placing import placed
 from pycnm.engine.records import NetworkRow, Reader, SandboxRow
 from pycnm.errors import (
     AddressInUseError,
@@ -130,6 +131,7 @@ def revived(
         routes=led(driver, network, spec.name, request.routes, spec.addresses),
         forwarding=forwards(driver, network, request.forwarding, spec.addresses),
         kept=False,
+        **placed(driver, network, spec.ip, spec.ip6, request.options),
     )
 
 
@@ -224,27 +226,17 @@ def specify(
         ip=ip,
         ip6=ip6,
         mac=mac,
-        gateway=gateway(driver, row.spec, ip),
-        gateway6=gateway(driver, row.spec, ip6),
         on_link=driver.on_link(row.spec),
         aliases=request.aliases,
         gateway_priority=request.gateway_priority,
         link_local_ips=request.link_local_ips,
         sysctls=request.sysctls,
-        options=request.options,
         created=request.created,
         rate=shaped(driver, row.spec, request.rate),
         routes=led(driver, row.spec, name, request.routes, own),
         forwarding=forwards(driver, row.spec, request.forwarding, own),
+        **placed(driver, row.spec, ip, ip6, request.options),
     )
-
-
-def gateway(driver: Driver, network: NetworkSpec, address: IPNetwork | None) -> IPAddress | None:
-    """The next hop of the default route that comes with an address."""
-    if address is None:
-        return None
-    pool = network.pool_of(address.ip) or network.pool(address.version)
-    return None if pool is None else driver.next_hop(network, pool, address.ip)
 
 
 def _refuse_crowd(decision: Decision, row: NetworkRow, driver: Driver) -> None:

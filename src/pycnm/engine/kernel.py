@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from pycnm.plan.host import HostFacts, Interface, Uplinks
 from pycnm.plan.links import Address
 from pycnm.plan.operation import Features, Operation
+from pycnm.spec.objects import FoundBridge
 
 T = TypeVar("T")
 
@@ -54,11 +55,17 @@ class Kernel(Protocol):
                 Internet.
         """
 
+    def bridge(self, name: str) -> FoundBridge | None:
+        """A bridge of the host as it is; None if it isn't there."""
+
     def has_kind(self, kind: str) -> bool:
         """Whether it has links of a kind (ip-link(8)), found by trying."""
 
     def has_queue(self, kind: str) -> bool:
         """Whether it has a queueing discipline (tc(8)), found by trying."""
+
+    def has_vlans(self) -> bool:
+        """Whether its bridges keep VLANs apart (bridge(8)), found by trying."""
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """What other people have in the way of ours, in sentences.

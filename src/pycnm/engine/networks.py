@@ -16,10 +16,11 @@ from pycnm.drivers.bridge import DEFAULT_BRIDGE, Bridge
 from pycnm.drivers.host import Host
 from pycnm.drivers.null import Null
 from pycnm.engine import records, telling, wiring
+from pycnm.engine.adopting import adopt, adopts
 from pycnm.engine.attaching import detach, retire
 from pycnm.engine.decision import NETWORKS, Decision
 from pycnm.engine.engine import Engine
-from pycnm.engine.realising import realise, to_keep_off, unrealise
+from pycnm.engine.realising import forward_again, realise, to_keep_off, unrealise
 from pycnm.engine.records import EndpointRow, NetworkRow
 from pycnm.engine.request import NetworkRequest, PoolRequest, network_name
 from pycnm.errors import (
@@ -30,7 +31,7 @@ from pycnm.errors import (
     PoolOverlapError,
 )
 from pycnm.ipam.base import ADDRESS_TYPE, GATEWAY, IPAM
-from pycnm.plan.host import HostFacts, lacking
+from pycnm.plan.host import HostFacts, lacking, lacking_vlans
 from pycnm.plan.operation import Operation, Plan
 from pycnm.spec.names import new_id
 from pycnm.spec.objects import NetworkSpec, Pool
@@ -121,7 +122,12 @@ def create(engine: Engine, request: NetworkRequest) -> NetworkRow:
 
 
 def settled(engine: Engine, request: NetworkRequest) -> NetworkRequest:
-    """The request with what depends on the host chosen, where it wasn't given."""
+    """The request with what depends on the host chosen, where it wasn't given.
+
+    On a bridge of others it is the bridge that says so.
+    """
+    if adopts(engine, request.driver):
+        return request
     return attrs.evolve(request, driver=request.driver.settled(engine.kernel.mtu))
 
 
@@ -144,6 +150,7 @@ def _record(
     spec = described(spec, request)
     _refuse_taken_name(decision.tx, spec.name)
     refuse_lacking(engine, spec, request.driver)
+    spec, request = adopt(engine, decision.tx, spec, request)
     spec = lease_pools(engine, decision.tx, spec, request, facts)
     refuse_overlaps(decision.tx, spec, request.driver)
     return NetworkRow(decision.insert_network(spec, request.driver), spec)
@@ -185,6 +192,8 @@ def refuse_lacking(engine: Engine, spec: NetworkSpec, driver: Driver) -> None:
     for kind in driver.kinds(spec):
         if not engine.kernel.has_kind(kind):
             raise lacking(kind, f"driver {driver.name}")
+    if driver.filters(spec) and not engine.kernel.has_vlans():
+        raise lacking_vlans("the option vlan")
 
 
 def refuse_overlaps(tx: Transaction, spec: NetworkSpec, driver: Driver) -> None:
@@ -225,7 +234,9 @@ def _pool(
         v6=wanted.version == 6,  # noqa: PLR2004
         exclude=taken,
     )
-    route = facts.overlapping(lease.pool) if driver.owns(spec) and not automatic else None
+    there = () if spec.adopted is None else spec.adopted.addresses
+    owns = driver.owns(spec) and not automatic
+    route = facts.overlapping(lease.pool, there) if owns else None
     if route is not None:
         raise PoolOverlapError(
             f"the subnet {lease.pool} overlaps {route.network()}, which the host reaches directly "
@@ -369,6 +380,7 @@ def _delete(engine: Engine, number: int, boxes: set[int], *, force: bool) -> Non
         for endpoint in endpoints:
             retire(decision, endpoint)
         unrealise(decision, row)
+        forward_again(engine, decision, row)
         for endpoint in endpoints:
             detach(engine, decision, endpoint)
         decision.leave(NETWORKS, number)

@@ -43,6 +43,11 @@ _PARTS = {
         "IPv6 forwarding is switched on for all interfaces, and rules keep others from using it",
         "Linux 6.17 has it",
     ),
+    "bridge_vlan": _Part(
+        ("bridge",), lambda kernel: kernel.has_vlans(),
+        "a bridge network and its endpoints can have no vlan",
+        "it is built with CONFIG_BRIDGE_VLAN_FILTERING",
+    ),
     "tbf": _Part(
         ("bridge",), _queue("tbf"),
         "an endpoint can have no rate", "modprobe sch_tbf",

@@ -12,6 +12,7 @@ from netaddr import IPAddress
 from pycnm.drivers.base import Driver
 from pycnm.engine import published
 from pycnm.engine.decision import Decision
+from pycnm.engine.placing import refuse_apart
 from pycnm.engine.records import EndpointRow
 from pycnm.errors import InvalidArgumentError, NotSupportedError, PoolExhaustedError, PortInUseError
 from pycnm.plan.host import HostFacts
@@ -63,6 +64,7 @@ class Chooser:
         """
         if specs:
             driver.refuse_publishing(network)
+            refuse_apart(driver, network, endpoint)
         disputed = self._disputed(specs)
         found: dict[IPAddress | None, list[tuple[IPAddress, IPAddress]]] = {}
         bindings: list[PortBinding] = []

@@ -15,7 +15,7 @@ from pycnm.engine.engine import Engine
 from pycnm.engine.records import NetworkRow
 from pycnm.ipam.base import ADDRESS_TYPE, GATEWAY
 from pycnm.ipam.runs import decode
-from pycnm.plan.host import HostFacts
+from pycnm.plan.host import HostFacts, Uplinks
 from pycnm.plan.links import Sysctl
 from pycnm.plan.operation import Operation, Plan
 from pycnm.spec.objects import Pool
@@ -23,6 +23,8 @@ from pycnm.store.locks import Lock
 
 _RULES, _FORWARDING4, _FORWARDING6 = "host:rules", "host:forwarding4", "host:forwarding6"
 OWNERS = (_RULES, _FORWARDING4, _FORWARDING6)
+FORWARDING = (_FORWARDING4, _FORWARDING6)
+"""Whose plans are about interfaces that packets are forwarded from."""
 PARENT = "parent:"
 """How the owner of a parent is called; the name of the interface follows."""
 _SWITCHES = {_FORWARDING4: hosting.ALL4, _FORWARDING6: hosting.ALL6}
@@ -188,8 +190,58 @@ def _need(
     had = needed(decision.tx, number) if had is None else had
     decision.update(NETWORKS, number, needs=_bits(needs))
     for owner in needed(decision.tx, number):
+        if owner in FORWARDING:
+            _forward_no_more(decision, owner, number)
         if owner not in had and not _is_needed(decision.tx, owner, besides=number):
             decision.add(owner, host_plan(engine, decision.tx, owner, facts))
+
+
+def _forward_no_more(decision: Decision, owner: str, number: int) -> None:
+    """Undo what was done to a bridge of others while no network was on it."""
+    if records.network_spec(decision.tx, number).adopted is not None:
+        (device,) = decision.tx.execute(
+            "SELECT device FROM networks WHERE number = ?", (number,)
+        ).fetchone()
+        decision.drop_some(owner, hosting.about(_known(decision.tx, owner), device))
+
+
+def forward_again(engine: Engine, decision: Decision, row: NetworkRow) -> None:
+    """Have packets forwarded from a bridge of others as from any interface: no network is on it.
+
+    Args:
+        row: the network that was on it, whose needs were changed since.
+    """
+    found, name = row.spec.adopted, engine.driver(row.spec).device(row.spec)
+    if found is None:
+        return
+    features, now = engine.kernel.features, engine.kernel.uplinks()
+    # What it is now is our doing, and about to be undone.
+    off4 = found.setting("ipv4/forwarding") == "0"
+    off6 = not features.force_forwarding or found.setting("ipv6/force_forwarding") == "0"
+    alone = Uplinks(
+        names=(name,),
+        not_forwarding4=(name,) * off4,
+        not_forwarding6=(name,) * off6,
+        accepting_ra=(name,) * (found.setting("ipv6/accept_ra") == "1"),
+        forwards4=now.forwards4,
+        forwards6=now.forwards6,
+    )
+    for owner in FORWARDING:
+        if _is_needed(decision.tx, owner):
+            plan = _forwarding(engine, decision.tx, owner, alone)
+            decision.add(owner, unrecorded(decision, owner, plan))
+
+
+def _uplinks(engine: Engine, reader: records.Reader, owner: str) -> Uplinks:
+    """Where packets come from that are forwarded: all interfaces but the networks' own.
+
+    Those of others that networks are put on look like any.
+    """
+    rows = reader.execute(
+        "SELECT device FROM networks WHERE needs & ? AND leaving IS NULL",
+        (1 << OWNERS.index(owner),),
+    )
+    return engine.kernel.uplinks().without({device for (device,) in rows})
 
 
 def host_plan(engine: Engine, reader: records.Reader, owner: str, facts: HostFacts) -> Plan:
@@ -200,7 +252,10 @@ def host_plan(engine: Engine, reader: records.Reader, owner: str, facts: HostFac
         host_id = records.meta(reader, "host_id") or ""
         kernel, name = engine.kernel, owner.removeprefix(PARENT)
         return hosting.plan_parent(name, host_id, kernel.interface, kernel.has_kind)
-    uplinks = engine.kernel.uplinks()
+    return _forwarding(engine, reader, owner, _uplinks(engine, reader, owner))
+
+
+def _forwarding(engine: Engine, reader: records.Reader, owner: str, uplinks: Uplinks) -> Plan:
     if owner == _FORWARDING4:
         return hosting.plan_forwarding4(uplinks)
     known = _known(reader, owner)
@@ -229,11 +284,12 @@ def adapt_forwarding(engine: Engine) -> bool:
     forgotten.  If somebody made a router of the host, ours to restrict is
     nothing any more.
     """
-    facts, uplinks = engine.kernel.facts(), engine.kernel.uplinks()
+    facts = engine.kernel.facts()
 
     def decide(decision: Decision) -> bool:
-        for owner in (_FORWARDING4, _FORWARDING6):
+        for owner in FORWARDING:
             if _is_needed(decision.tx, owner):
+                uplinks = _uplinks(engine, decision.tx, owner)
                 known = _known(decision.tx, owner)
                 old = hosting.overtaken(known, uplinks) + hosting.departed(known, uplinks)
                 decision.drop_some(owner, dict.fromkeys(old))

@@ -14,7 +14,8 @@ from pycnm.engine.attaching import attempt_on
 from pycnm.engine.decision import ENDPOINTS, Decision
 from pycnm.engine.endpointrequest import endpoint_request
 from pycnm.engine.engine import Engine
-from pycnm.engine.joining import forwards, gateway, lease, led, shaped
+from pycnm.engine.joining import forwards, lease, led, shaped
+from pycnm.engine.placing import placed, refuse_apart
 from pycnm.engine.planning import plan_endpoint
 from pycnm.engine.records import EndpointRow, NetworkRow
 from pycnm.errors import AddressInUseError, InUseError, InvalidArgumentError
@@ -23,7 +24,9 @@ from pycnm.spec import macs
 from pycnm.spec.objects import EndpointSpec
 from pycnm.spec.wording import shown
 
-_CHANGES = ("ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes", "forwarding")
+_CHANGES = (
+    "ip", "ip6", "mac", "aliases", "gateway_priority", "rate", "routes", "forwarding", "vlan",
+)  # fmt: skip
 
 
 def configure(engine: Engine, endpoint: str, changes: Mapping[str, Any]) -> None:
@@ -85,23 +88,31 @@ def _specify(
     mac = old.mac
     if request.mac is not None or follows:
         mac = driver.mac(row.spec, request.mac, ip.ip if ip else None)
+    options = request.options if "vlan" in changes else old.options
+    place = placed(driver, row.spec, ip, ip6, options)
+    # What was looked up once stays, but for what follows from what changes.
+    for name, same in (("gateway", _same(ip, old.ip)), ("gateway6", _same(ip6, old.ip6))):
+        if same and options == old.options:
+            place[name] = getattr(old, name)
     priority = request.gateway_priority
     routes = request.routes if "routes" in changes else old.routes
     forwarding = request.forwarding if "forwarding" in changes else old.forwarding
     own = [each for each in (ip, ip6) if each is not None]
-    return attrs.evolve(
+    new = attrs.evolve(
         old,
         ip=ip,
         ip6=ip6,
         mac=mac,
-        gateway=old.gateway if _same(ip, old.ip) else gateway(driver, row.spec, ip),
-        gateway6=old.gateway6 if _same(ip6, old.ip6) else gateway(driver, row.spec, ip6),
+        **place,
         aliases=request.aliases if "aliases" in changes else old.aliases,
         gateway_priority=priority if "gateway_priority" in changes else old.gateway_priority,
         rate=shaped(driver, row.spec, request.rate) if "rate" in changes else old.rate,
         routes=led(driver, row.spec, old.name, routes, own),
         forwarding=forwards(driver, row.spec, forwarding, own),
     )
+    if published.publishes(decision.tx, now.number):
+        refuse_apart(driver, row.spec, new)
+    return new
 
 
 def _same(one: IPNetwork | None, other: IPNetwork | None) -> bool:

@@ -113,6 +113,7 @@ class _Veths:
             mtu=fact.mtu,
             group=fact.group,
             up=fact.up,
+            mac=fact.mac,
         )
         settle = _settle_pair(session, fact, request)
         session.queue(fact.ns, ROUTE, Queued(fact, request, settle=settle))
@@ -168,9 +169,8 @@ def _differs(
     mtu = _other_mtu(found.mtu, fact.mtu, whose)
     if mtu:
         return mtu
-    mac = fact.mac if isinstance(fact, plan.Link) else ""
-    if mac and found.mac != rtnl.hardware(mac):
-        return f"{whose} has MAC {found.mac.hex(':')}, not {mac}"
+    if fact.mac and found.mac != rtnl.hardware(fact.mac):
+        return f"{whose} has MAC {found.mac.hex(':')}, not {fact.mac}"
     if fact.alias and found.alias != fact.alias:
         return f"{whose} doesn't bear the mark {fact.alias}"
     for key, value in fact.options if isinstance(fact, plan.Link) else ():
@@ -305,10 +305,10 @@ def _taken(fact: plan.Link | plan.Veth, what: str) -> KernelError:
 def _repair(session: LinuxSession, fact: plan.Link | plan.Veth, ns: str, name: str) -> None:
     master = index(session, fact, fact.ns, fact.master) if fact.master else 0
     up = True if isinstance(fact, plan.Veth) and fact.up else None
-    mac, settings, found = "", [], _look(session, ns, name)
+    settings, found = [], _look(session, ns, name)
+    # Not every kind can be told what it has already.
+    mac = fact.mac if found is None or rtnl.hardware(fact.mac) != found.mac else ""
     if isinstance(fact, plan.Link) and found is not None:
-        # Not every kind can be told what it has already.
-        mac = fact.mac if rtnl.hardware(fact.mac) != found.mac else ""
         settings = [
             rtnl.set_setting(name, fact.kind, key, value)
             # The last first: of a bridge that speaks STP, the delay has a lower limit.

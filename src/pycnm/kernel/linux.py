@@ -23,7 +23,8 @@ from pycnm.kernel import (
     parents,
     queueing,
     recalling,
-    wires,  # noqa: F401 - brings its operation
+    vlans,
+    wires,
 )
 from pycnm.kernel.agent import Agent
 from pycnm.kernel.holding import Holder
@@ -37,6 +38,7 @@ from pycnm.plan.host import HostFacts, Interface, Uplinks
 from pycnm.plan.links import Address
 from pycnm.plan.operation import HOST, Features, Operation
 from pycnm.plan.running import Runner
+from pycnm.spec.objects import FoundBridge
 
 T = TypeVar("T")
 _KEPT = 4
@@ -144,6 +146,15 @@ class LinuxKernel(Runner[LinuxSession]):
 
         return self._at_home("ip route get", ask)
 
+    def bridge(self, name: str) -> FoundBridge | None:
+        """A bridge of the host as it is; None if it isn't there."""
+
+        def ask() -> FoundBridge | None:
+            with Socket(NETLINK_ROUTE) as connection:
+                return wires.bridge(connection, self._settings, name)
+
+        return self._at_home(f"ip address show dev {name}", ask)
+
     def has_kind(self, kind: str) -> bool:
         """Whether it has links of a kind, tried out once in a namespace of its own."""
 
@@ -165,6 +176,16 @@ class LinuxKernel(Runner[LinuxSession]):
             return queueing.has_queue(kind)
 
         with refusals(lambda: f"tc qdisc add dev lo root {kind}"):
+            return run_apart(ask)
+
+    def has_vlans(self) -> bool:
+        """Whether its bridges keep VLANs apart, tried out in a namespace of its own."""
+
+        def ask() -> bool:
+            netns.leave()
+            return vlans.has_vlans()
+
+        with refusals(lambda: "ip link add type bridge vlan_filtering 1"):
             return run_apart(ask)
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:

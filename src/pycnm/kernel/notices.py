@@ -148,7 +148,8 @@ class Notices:
                 self._forget(link)
             return found
         if kind in _ADDRESSES:
-            return self._at(_index(payload))
+            # Where it bears no mark, it may be a bridge of others that a network is on.
+            return self._at(_index(payload)) or self._named(_index(payload))
         if kind in _ROUTES:
             route = rtinet.route_state(received)
             return NOTHING if route is None else self._at(route.ifindex)
@@ -170,7 +171,10 @@ class Notices:
         if len(found) > 2:  # noqa: PLR2004 - all that a new link has, not one that was changed
             return NOTHING
         index = int.from_bytes(found.get(_NETCONF_IFINDEX, b""), NATIVE, signed=True)
-        return self._at(index) or Suspicion(host=True)
+        return self._at(index) or Suspicion(host=True) | self._named(index)
+
+    def _named(self, index: int) -> Suspicion:
+        return Suspicion(links=frozenset({self._names[index]} if index in self._names else ()))
 
     def _at(self, index: int) -> Suspicion:
         owner = self._owners.get(index)

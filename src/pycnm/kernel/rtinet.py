@@ -31,7 +31,7 @@ _BY_KERNEL = 2  # what the kernel leaves on those that come with an address
 _METRIC6 = 256  # and what IPv6 ones have
 _METRIC6_GIVEN = 1024  # what those have that were given none
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_PROTO = 1, 2, 4, 8, 11
-_IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
+_IFA_F_TEMPORARY, _IFA_F_NODAD, _IFA_F_PERMANENT = 0x01, 0x02, 0x80
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
 _RTA_METRICS, _RTAX_MTU = 8, 2
 _MAIN_TABLE = 254
@@ -43,12 +43,13 @@ _RTMSG = struct.Struct("=BBBBBBBBI")
 
 
 class AddressState(NamedTuple):
-    """An address on a link: 4 or 16 bytes, prefix length, who put it there."""
+    """An address on a link: 4 or 16 bytes, prefix length, who put it there, how long it lasts."""
 
     ifindex: int
     address: bytes
     prefixlen: int
     origin: int
+    temporary: bool
 
 
 class RouteState(NamedTuple):
@@ -100,10 +101,12 @@ def get_addresses(family: int = socket.AF_UNSPEC, index: int = 0) -> bytes:
 
 def address_state(received: Message) -> AddressState:
     """Read an answer to `get_addresses`."""
-    _, length, _, _, index = _IFADDR.unpack_from(received.payload)
+    family, length, flags, _, index = _IFADDR.unpack_from(received.payload)
     found = attributes(received.payload, _IFADDR.size)
     data = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS, b"")
-    return AddressState(index, data, length, u32_of(found.get(_IFA_PROTO)))
+    # To IPv4 the same bit says that it is a second one of its subnet.
+    temporary = family == socket.AF_INET6 and bool(flags & _IFA_F_TEMPORARY)
+    return AddressState(index, data, length, u32_of(found.get(_IFA_PROTO)), temporary)
 
 
 def metric_of(destination: str, metric: int) -> int:

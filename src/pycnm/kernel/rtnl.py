@@ -53,6 +53,7 @@ _KIND_OPTIONS: dict[str, dict[str, tuple[int, int, dict[str, int]]]] = {
         "stp_state": (5, 4, {}),
         "vlan_filtering": (7, 1, {}),
         "mcast_snooping": (23, 1, {}),
+        "vlan_default_pvid": (39, 2, {}),
     },
     "macvlan": {"mode": (1, 4, _MACVLAN_MODES)},
     "ipvlan": {
@@ -165,13 +166,14 @@ def new_veth(
     mtu: int,
     group: int,
     up: bool,
+    mac: str = "",
 ) -> bytes:
     """Make a veth pair, the peer in the namespace that descriptor `netns` stands for."""
     there = _link() + string(IFLA_IFNAME, peer) + _shared(peer_mac, mtu, 0)
     there += u32(IFLA_NET_NS_FD, netns)
     data = nested(_INFO_DATA, attribute(_VETH_INFO_PEER, there))
     body = _link(flags=IFF_UP, change=IFF_UP) if up else _link()
-    body += string(IFLA_IFNAME, name) + _shared("", mtu, group)
+    body += string(IFLA_IFNAME, name) + _shared(mac, mtu, group)
     body += u32(IFLA_MASTER, master)
     info = nested(IFLA_LINKINFO, string(_INFO_KIND, "veth"), data)
     return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import attrs
@@ -46,12 +47,19 @@ class HostFacts:
     ephemeral: tuple[int, int] = (32768, 60999)
     reserved_ports: frozenset[int] = frozenset()
 
-    def overlapping(self, subnet: IPNetwork) -> Prefix | None:
-        """A route on the link that has addresses in common with `subnet`."""
+    def overlapping(self, subnet: IPNetwork, besides: Iterable[str] = ()) -> Prefix | None:
+        """A route on the link that has addresses in common with `subnet`.
+
+        Args:
+            besides: addresses with their prefix lengths, whose routes don't count.
+        """
         if subnet.version == 6:  # noqa: PLR2004 - IPv6
             return None
         first, last = subnet.first, subnet.last
+        known = {IPNetwork(text).cidr for text in besides}
         for route in self.routes:
+            if known and route.network() in known:
+                continue
             if route.first <= last and first <= route.last:
                 return route
         return None
@@ -79,6 +87,20 @@ class Uplinks:
     forwards4: bool = False
     forwards6: bool = False
 
+    def without(self, names: Collection[str]) -> Uplinks:
+        """All but those of some names."""
+
+        def rest(each: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in each if name not in names)
+
+        return attrs.evolve(
+            self,
+            names=rest(self.names),
+            not_forwarding4=rest(self.not_forwarding4),
+            not_forwarding6=rest(self.not_forwarding6),
+            accepting_ra=rest(self.accepting_ra),
+        )
+
 
 @attrs.frozen
 class Interface:
@@ -94,6 +116,14 @@ class Interface:
     kind: str = ""
     alias: str = ""
     master: str = ""
+
+
+def lacking_vlans(what: str) -> NotSupportedError:
+    """The error for something that needs bridges which keep VLANs apart, where they don't."""
+    return NotSupportedError(
+        f"bridges of this kernel don't keep VLANs apart, which {what} needs: leave it out, or use "
+        "a kernel that was built with CONFIG_BRIDGE_VLAN_FILTERING"
+    )
 
 
 def lacking(kind: str, what: str) -> NotSupportedError:

@@ -111,8 +111,9 @@ class Link(Operation):
         return lacking(self.kind, f"`{self}`")
 
     def subject(self) -> Hashable:
-        """The link; on another parent it is another one."""
-        return (*_link(self.netns or self.ns, self.name), self.kind, self.parent)
+        """The link; on another parent it is another one, and so is one that keeps VLANs apart."""
+        apart = dict(self.options).get("vlan_filtering", 0)
+        return (*_link(self.netns or self.ns, self.name), self.kind, self.parent, apart)
 
     def keeps(self) -> tuple[Hashable, ...]:
         """What is set on it."""
@@ -137,7 +138,8 @@ class Veth(Operation):
         ns: the namespace of this end, which is enslaved to `master` if one is named.
         up: born up; nothing passes before the peer is up as well.
         peer_ns: where the peer is born, under its final name `peer`.
-        peer_mac: the MAC of the peer; the kernel chooses that of this end.
+        peer_mac: the MAC of the peer.
+        mac: that of this end; empty if the kernel chooses it.
     """
 
     ns: str
@@ -150,10 +152,11 @@ class Veth(Operation):
     group: int = 0
     alias: str = ""
     up: bool = False
+    mac: str = ""
 
     def __str__(self) -> str:
         words = [ip(self.ns), f"link add name {quote(self.name)}" + " up" * self.up]
-        words += _common("", self.mtu, self.group, self.master)
+        words += _common(self.mac, self.mtu, self.group, self.master)
         words += [f"type veth peer name {quote(self.peer)} address {self.peer_mac}"]
         words += [f"mtu {self.mtu}"] if self.mtu else []
         words += [f"netns {_short(self.peer_ns)}"]

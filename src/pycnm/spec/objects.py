@@ -46,6 +46,14 @@ def _pools(values: Iterable[Pool | Mapping[str, Any]]) -> tuple[Pool, ...]:
     return tuple(value if isinstance(value, Pool) else Pool(**value) for value in values)
 
 
+def _found(value: FoundBridge | Mapping[str, Any] | None) -> FoundBridge | None:
+    if value is None or isinstance(value, FoundBridge):
+        return value
+    found = FoundBridge(**value)
+    require_shape(found)
+    return found
+
+
 def _eui(value: str | EUI | None) -> EUI | None:
     if value is None or isinstance(value, EUI):
         return value
@@ -121,6 +129,31 @@ class Pool(Recorded):
 
 
 @attrs.frozen
+class FoundBridge(Recorded):
+    """A bridge of somebody else's, as it was when a network was put on it.
+
+    Attributes:
+        addresses: those the host has on it, with their prefix lengths; the link-local
+            and the temporary ones are left out.
+        mtu: in bytes.
+        up: it was up.
+        settings: what of sysctl(8) a network may change, such as `ipv4/forwarding` of the
+            bridge, and `ipv4/ip_forward`; what the kernel doesn't have is left out.
+        vlans: it keeps VLANs apart.
+    """
+
+    addresses: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    mtu: int = 0
+    up: bool = True
+    settings: Pairs = attrs.field(default=(), converter=_pairs)
+    vlans: bool = False
+
+    def setting(self, key: str) -> str:
+        """What a setting was; empty if the kernel doesn't have it."""
+        return dict(self.settings).get(key, "")
+
+
+@attrs.frozen
 class NetworkSpec(Recorded):
     """What a network is to be.
 
@@ -130,6 +163,7 @@ class NetworkSpec(Recorded):
         pools: at most one a family for a bridge; empty without IPAM.
         parent: the interface of the host that it sits on, if it was given one.
         routes: static routes of all who are on it, in the words of ip-route(8).
+        adopted: its bridge, where that is somebody else's.
         predefined: one of bridge, host, none.
         created: when, in RFC 3339.
     """
@@ -151,6 +185,7 @@ class NetworkSpec(Recorded):
     predefined: bool = False
     created: str = ""
     routes: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    adopted: FoundBridge | None = attrs.field(default=None, converter=_found)
 
     @property
     def short_id(self) -> str:
@@ -246,6 +281,11 @@ class EndpointSpec(Recorded):
     rate: str = ""
     routes: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     forwarding: bool = False
+
+    @property
+    def vlan(self) -> int:
+        """The VLAN of its network's bridge that it was given; 0 for that of the network."""
+        return int(dict(self.options).get("vlan", 0))
 
     @property
     def alias(self) -> str:

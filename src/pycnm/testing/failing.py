@@ -10,6 +10,7 @@ from pycnm.engine.kernel import Kernel
 from pycnm.errors import KernelError
 from pycnm.plan.operation import Operation
 from pycnm.plan.running import Runner, Work
+from pycnm.spec.objects import FoundBridge
 
 if TYPE_CHECKING:
     from netaddr import IPAddress
@@ -100,6 +101,10 @@ class FailingKernel(Runner["FailingSession"]):
         """As the kernel behind it."""
         return self._kernel.mtu(name)
 
+    def bridge(self, name: str) -> FoundBridge | None:
+        """As the kernel behind it."""
+        return self._kernel.bridge(name)
+
     def has_kind(self, kind: str) -> bool:
         """As the kernel behind it."""
         return self._kernel.has_kind(kind)
@@ -107,6 +112,10 @@ class FailingKernel(Runner["FailingSession"]):
     def has_queue(self, kind: str) -> bool:
         """As the kernel behind it."""
         return self._kernel.has_queue(kind)
+
+    def has_vlans(self) -> bool:
+        """As the kernel behind it."""
+        return self._kernel.has_vlans()
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """As the kernel behind it."""

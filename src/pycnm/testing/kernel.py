@@ -13,7 +13,8 @@ from pycnm.plan.host import HostFacts, Interface, Prefix, Uplinks
 from pycnm.plan.links import Address, Link, Route, Up
 from pycnm.plan.operation import HOST, Features, Operation
 from pycnm.plan.running import Runner
-from pycnm.testing import addresses, links, namespaces, queueing, resolving, rules, wires
+from pycnm.spec.objects import FoundBridge
+from pycnm.testing import addresses, links, namespaces, queueing, resolving, rules, vlans, wires
 from pycnm.testing.listing import listing
 from pycnm.testing.machine import IPV4, Machine
 from pycnm.testing.session import FakeSession, Flows
@@ -30,6 +31,7 @@ _REALISATIONS = (
     | rules.REALISATIONS
     | resolving.REALISATIONS
     | wires.REALISATIONS
+    | vlans.REALISATIONS
 )
 _EVERYWHERE = {"0.0.0.0/0", "::/0"}
 _EPHEMERAL = "ipv4/ip_local_port_range"
@@ -51,7 +53,8 @@ class FakeKernel(Runner[FakeSession]):
 
     Args:
         features: what it can do; by default, everything.
-        lacking: the kinds of links that it doesn't have, such as `dummy`.
+        lacking: the kinds of links that it doesn't have, such as `dummy`; `bridge_vlan` if its
+            bridges don't keep VLANs apart.
 
     Attributes:
         forgotten: address, protocol and port of flows that were to be forgotten.
@@ -155,6 +158,11 @@ class FakeKernel(Runner[FakeSession]):
             found = host.links.get(name or next(iter(out), ""))
             return 0 if found is None else found.mtu
 
+    def bridge(self, name: str) -> FoundBridge | None:
+        """A bridge of its host as it is."""
+        with self._lock:
+            return wires.bridge(self._machine, name)
+
     def has_kind(self, kind: str) -> bool:
         """Whether it has links of a kind: of all but those it was made without."""
         return kind in links.KINDS and kind not in self._machine.lacking
@@ -162,6 +170,10 @@ class FakeKernel(Runner[FakeSession]):
     def has_queue(self, kind: str) -> bool:
         """Whether it has a queueing discipline: only tbf."""
         return kind == "tbf"
+
+    def has_vlans(self) -> bool:
+        """Whether its bridges keep VLANs apart: unless it was made without `bridge_vlan`."""
+        return "bridge_vlan" not in self._machine.lacking
 
     def obstacles(self, bridges: Sequence[str], addresses: Sequence[Address]) -> list[str]:
         """None: it isn't looked for them."""

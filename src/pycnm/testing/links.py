@@ -50,6 +50,8 @@ class _Links:
             raise fact.unknown()
         if fact.kind in _STACKED:
             _refuse_on(session.machine, fact, parent)
+        if "bridge_vlan" in session.machine.lacking and "vlan_filtering" in dict(fact.options):
+            raise refusal(fact, errno.EOPNOTSUPP)
         _refuse_bad_values(fact, fact.mac, fact.mtu)
         if parent is not None and fact.mtu > parent.mtu and fact.kind in _STACKED:
             raise refusal(fact, errno.EINVAL if fact.kind == "macvlan" else errno.ERANGE)
@@ -98,7 +100,8 @@ class _Veths:
         if found is not None:
             session.machine.remove_link(found)
         _refuse_bad_values(fact, fact.peer_mac, fact.mtu)
-        link = Link(fact.ns, fact.name, "veth", group=fact.group, alias=fact.alias, up=fact.up)
+        link = Link(fact.ns, fact.name, "veth", mac=fact.mac, group=fact.group, alias=fact.alias)
+        link.up = fact.up
         peer = Link(fact.peer_ns, fact.peer, "veth", mac=fact.peer_mac, peer=link)
         link.peer = peer
         link.mtu = peer.mtu = fact.mtu or link.mtu
@@ -258,7 +261,7 @@ def _settle(
     found.alias = fact.alias or found.alias
     found.group = fact.group or found.group
     found.mtu = fact.mtu or found.mtu
-    found.mac = (fact.mac if isinstance(fact, plan.Link) else "") or found.mac
+    found.mac = fact.mac or found.mac
     found.master = master or found.master
 
 
@@ -355,9 +358,8 @@ def _differs(fact: plan.Link | plan.Veth, found: Link, whose: str) -> str | None
     mtu = _other_mtu(found.mtu, fact.mtu, whose)
     if mtu:
         return mtu
-    mac = fact.mac if isinstance(fact, plan.Link) else ""
-    if mac and found.mac != mac:
-        return f"{whose} has MAC {found.mac}, not {mac}"
+    if fact.mac and found.mac != fact.mac:
+        return f"{whose} has MAC {found.mac}, not {fact.mac}"
     if fact.alias and found.alias != fact.alias:
         return f"{whose} doesn't bear the mark {fact.alias}"
     return None

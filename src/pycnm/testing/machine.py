@@ -36,6 +36,7 @@ class Link:
         options: those of its kind that it was made with.
         addresses: with their prefix length, the oldest first; whether each is ours.
         queue: what slows down what is sent on it.
+        vlans: those of its bridge that it is in, and whether it is what has no tag there.
         settings: those of net/ipv4/conf and net/ipv6/conf, such as `ipv4/forwarding`.
     """
 
@@ -54,6 +55,7 @@ class Link:
     options: dict[str, int | str] = attrs.field(factory=dict)
     addresses: dict[str, bool] = attrs.field(factory=dict)
     queue: Shaper | None = None
+    vlans: dict[int, bool] = attrs.field(factory=dict)
     settings: dict[str, str] = attrs.field(factory=dict)
 
     @property
@@ -205,6 +207,7 @@ class Machine:
             if other.master is link:
                 other.master = None
                 other.flags.clear()
+                other.vlans.clear()
             if other.parent is link:
                 self.remove_link(other)
 

@@ -1,11 +1,13 @@
-"""Interfaces of the host on bridges of ours, brought about on a fake kernel."""
+"""Bridges and interfaces of others that networks use, on a fake kernel."""
 
 from __future__ import annotations
 
 import errno
 
 from pycnm.plan import wires as plan
-from pycnm.plan.operation import Operation
+from pycnm.plan.operation import HOST, Operation
+from pycnm.spec.objects import FoundBridge
+from pycnm.testing.machine import Link, Machine
 from pycnm.testing.session import FakeSession, Realisation, refusal
 
 
@@ -42,4 +44,47 @@ class _Wires:
         return None if found.up else fact.down()
 
 
-REALISATIONS: dict[type[Operation], Realisation] = {plan.Wire: _Wires()}
+class _Bridges:
+    def add(self, session: FakeSession, fact: plan.Adopted) -> bool:
+        found = session.found(fact.ns, fact.bridge)
+        if found is None:
+            raise refusal(fact, errno.ENODEV, fact.gone())
+        lack = self._lack(session, fact, found)
+        if lack is not None:
+            raise refusal(fact, errno.EADDRNOTAVAIL, lack)
+        return False
+
+    def remove(self, session: FakeSession, fact: plan.Adopted) -> None:
+        """It stays as it is."""
+
+    def differs(self, session: FakeSession, fact: plan.Adopted) -> str | None:
+        found = session.found(fact.ns, fact.bridge)
+        if found is None:
+            return fact.gone()
+        down = fact.down() if fact.up and not found.up else None
+        return self._lack(session, fact, found) or down
+
+    @staticmethod
+    def _lack(session: FakeSession, fact: plan.Adopted, found: Link) -> str | None:
+        wire = session.found(fact.ns, fact.wire) if fact.wire else None
+        wired = not fact.wire or (wire is not None and wire.master is found)
+        apart = found.options.get("vlan_filtering") == 1
+        there = wire.vlans if wire is not None and apart else {}
+        return fact.lacks(found.kind, found.addresses, wired=wired, vlans=there)
+
+
+def bridge(machine: Machine, name: str) -> FoundBridge | None:
+    """A bridge of the host as it is; None if it isn't there."""
+    host = machine.namespaces[HOST]
+    found = host.links.get(name)
+    if found is None:
+        return None
+    settings = found.settings | {"ipv4/ip_forward": host.settings["ipv4/ip_forward"]}
+    apart = found.options.get("vlan_filtering") == 1
+    return FoundBridge(tuple(found.addresses), found.mtu, found.up, settings, apart)
+
+
+REALISATIONS: dict[type[Operation], Realisation] = {
+    plan.Wire: _Wires(),
+    plan.Adopted: _Bridges(),
+}
