@@ -77,6 +77,14 @@ def test_addresses_are_good_at_once(cnm, net):
     assert inside(box).ping("fd00:1::1")
 
 
+def test_neighbours_are_told_of_a_new_address(cnm, net, pair):
+    c4 = cnm.create_sandbox("c4")
+    with inside(pair[0]).capture("eth0", "icmp6") as seen:
+        net.connect(c4)
+        told = r"fd00:1::4 > ff02::1: .*neighbor advertisement, .*tgt is fd00:1::4"
+        assert seen.find(told), seen.lines
+
+
 def test_by_name(controller, host, outside):
     cnm = controller(host, dns=True)
     net = cnm.create_network("dual", subnet=["10.20.30.0/24", "fd00:1::/64"])

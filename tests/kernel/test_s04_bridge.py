@@ -67,7 +67,7 @@ def test_neighbours_are_told_of_a_new_address(c1, cnm):
     with inside(c1).capture("eth0", "arp") as seen:
         cnm.network("bridge").connect(c2)
         told = r"02:42:ac:11:00:03 > ff:ff:ff:ff:ff:ff.* 172\.17\.0\.3 tell 172\.17\.0\.3"
-        assert seen.find(told)
+        assert seen.find(told), seen.lines
 
 
 def test_the_lowest_free_address_is_given_again(c1, cnm):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from pycnm.plan.operation import Operation
 
 ROUTE = "route"
-_PATIENCE, _PAUSE = 0.2, 0.001
 _SOME = 16
 DOOMED_GROUP = 0x636E6D00
 """The link group of links on their way out ("cnm" and a zero)."""
@@ -121,7 +119,7 @@ class _Veths:
         mark = rtnl.set_link(fact.name, alias=fact.alias)
         session.queue(fact.ns, ROUTE, Queued(fact, mark))
         if fact.master:
-            session.rising += [(fact.ns, fact.name), (fact.ns, fact.master)]
+            session.rising.append(fact)
 
     def remove(self, session: LinuxSession, fact: plan.Veth) -> None:
         _doom(session, fact, fact.ns, fact.name, fact.peer_ns)
@@ -347,24 +345,6 @@ def _waits(fact: plan.Link | plan.Veth) -> bool:
     if not isinstance(fact, plan.Link) or fact.kind != "macvlan":
         return False
     return ("mode", "passthru") not in fact.options
-
-
-def rise(session: LinuxSession) -> None:
-    """Wait until frames pass the ports that came up, and their bridges.
-
-    The kernel takes note of a new carrier a moment after it is there, in a
-    thread of its own.  What is sent before that is lost, and an address that
-    nobody seems to have is asked for again only after a second.  To be asked
-    about a link makes the kernel look at once (Linux 6.9), or in less than 1 ms.
-    """
-    rising, session.rising = dict.fromkeys(session.rising), []
-    end = time.monotonic() + _PATIENCE
-    for ns, name in rising:
-        while (found := state(session, ns, name)) is not None and not found.carries:
-            if not found.up or time.monotonic() > end:
-                # Its other end was taken down meanwhile; that is for check() to say.
-                return
-            time.sleep(_PAUSE)
 
 
 def reap(session: LinuxSession) -> bool:

@@ -30,6 +30,7 @@ from pycnm.kernel.agent import Agent
 from pycnm.kernel.holding import Holder
 from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
 from pycnm.kernel.resolving import Resolvers
+from pycnm.kernel.rising import rise
 from pycnm.kernel.routes import OnLinkRoutes, mtu_outside
 from pycnm.kernel.session import LinuxSession, refusals
 from pycnm.kernel.sysctl import Settings
@@ -299,7 +300,7 @@ class LinuxKernel(Runner[LinuxSession]):
                 with refusals(lambda: session.latest or "ip link"):
                     result = work(session)
                     session.finish()
-                    links.rise(session)
+                    rise(session)
                     if links.reap(session) or session.left:
                         self._sweep_later()
                 failed = False

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias,
 from pycnm.errors import CNMError, KernelError, PermissionDeniedError
 from pycnm.kernel import conntrack, netns, nfnetlink
 from pycnm.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
-from pycnm.plan.links import Link
+from pycnm.plan.links import Link, Veth
 from pycnm.plan.operation import HOST, Operation
 from pycnm.plan.shaping import Shaper
 
@@ -97,7 +97,7 @@ class LinuxSession:
         self.made: list[Operation] = []
         self.doomed: list[Doomed] = []
         self.left: list[int] = []
-        self.rising: list[tuple[str, str]] = []
+        self.rising: list[Veth] = []
         self.unpinned: set[str] = set()
 
     # What operations ask for (pycnm.plan.Session)
