@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -19,8 +20,12 @@ REAPING = 2.0 * SLOWNESS
 """Seconds the kernel may take to reap what is gone already."""
 
 
+@functools.cache
 def own_namespaces():
-    """A network namespace, mounts, an empty /run/netns and an /etc for this process, for good."""
+    """A network namespace, mounts, an empty /run/netns and an /etc for this process, for good.
+
+    Once, though several directories of tests ask for it: overlays can't be piled up.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts so what it has in the background; what is tested inherits it.
         signal.signal(signal.SIGINT, signal.default_int_handler)

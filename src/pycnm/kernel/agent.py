@@ -31,7 +31,8 @@ READY = b"ready\n"
 DIALECT = 1
 """Raised when requests change: an agent that speaks another dialect gives way."""
 
-_PATIENCE = 10.0
+_PATIENCE = 30.0
+"""Seconds an agent may take to start, or to answer; a machine may be slow, or busy."""
 _PAUSE = 0.005
 _CREDENTIALS = struct.Struct("3i")
 
