@@ -207,9 +207,9 @@ CASES = {
     ),
     "skeleton": ((), SKELETON, "table inet cnm is gone or was changed"),
     "guard": (
-        (),
-        Guard("veth0", MAC, ("10.20.30.2",), ("fd00::2",)),
-        "the guard of veth0 is gone or was changed",
+        (BRIDGE,),
+        Guard("br0", MAC, ("10.20.30.2",), ("fd00::2",)),
+        "the guard of br0 is gone or was changed",
     ),
     "shaper": (
         (BRIDGE,),
@@ -558,12 +558,12 @@ def test_what_never_was_is_undone_quietly(world, operation):
 
 
 def test_a_guard_is_replaced(world):
-    guard = Guard("veth0", MAC, ("10.20.30.2",))
-    other = Guard("veth0", MAC, ("10.20.30.3",))
-    world.kernel.run((), [guard])
+    guard = Guard("br0", MAC, ("10.20.30.2",))
+    other = Guard("br0", MAC, ("10.20.30.3",))
+    world.kernel.run((), [BRIDGE, guard])
     world.kernel.run((), [other])
     assert world.kernel.check([other]) == []
-    assert world.kernel.check([guard]) == [(guard, "the guard of veth0 is gone or was changed")]
+    assert world.kernel.check([guard]) == [(guard, "the guard of br0 is gone or was changed")]
 
 
 def test_a_link_of_ours_is_put_right(world):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import threading
 import time
 
 import pytest
 from topology import inside
+from traffic import PATIENCE, SLOWNESS
 
 import pycnm
 
@@ -164,23 +166,57 @@ def test_what_this_kernel_lacks_is_named_and_nothing_changes(cnm, net, end, host
     assert cnm.check() == []
 
 
+def echoes(place, address, count, interval=0.01):
+    """The share of echo requests that stay unanswered, and the shortest round trip in seconds."""
+    argv = ["ping", "-n", "-q", f"-c{count}", f"-i{interval}", f"-W{PATIENCE}", address]
+    # It fails if nothing comes back.
+    shown = place.run("sh", "-c", f"{shlex.join(argv)} || true")
+    lost = float(re.search(r"([\d.]+)% packet loss", shown)[1]) / 100
+    shortest = re.search(r"min/avg/max/mdev = ([\d.]+)", shown)
+    return lost, float(shortest[1]) / 1000 if shortest else None
+
+
 @pytest.mark.needs("netem")
-def test_what_comes_late_and_what_is_lost(cnm, end, host):
+def test_what_comes_is_late(cnm, end, box, host):
+    """By the delay once, whoever began: it is what comes to the sandbox that waits."""
+    (lost, before), (_, before_away) = (
+        echoes(host, "10.20.30.2", 5),
+        echoes(box, "10.20.30.1", 5),
+    )
     end.configure(rate="24mbit delay 200ms")
-    assert (queue(host, end), cnm.check()) == (["netem"], [])
-    before = host.run("tc", "qdisc", "show", "dev", end.host_interface)
-    (command,) = [line for line in str(end.explain()).splitlines() if line.startswith("tc ")]
-    host.run(*command.split())
-    assert host.run("tc", "qdisc", "show", "dev", end.host_interface) == before
-    begin = time.monotonic()
-    assert host.ping("10.20.30.2")
-    assert time.monotonic() - begin > DELAY
-    end.configure(rate="loss 100%")
-    assert cnm.check() == []
-    assert not host.ping("10.20.30.2", patience=1)
+    assert (lost, queue(host, end), cnm.check()) == (0, ["netem"], [])
+    for place, address, usual in ((host, "10.20.30.2", before), (box, "10.20.30.1", before_away)):
+        lost, after = echoes(place, address, 5)
+        assert lost == 0
+        assert DELAY <= after < usual + DELAY + 0.05 * SLOWNESS, (usual, after)
     end.configure(rate="24mbit")
     assert (queue(host, end), cnm.check()) == (["tbf"], [])
-    assert host.ping("10.20.30.2")
+    assert echoes(host, "10.20.30.2", 5)[1] < DELAY
+
+
+@pytest.mark.needs("netem")
+def test_a_share_of_what_comes_is_lost(cnm, net, end, host):
+    end.configure(rate="loss 30%")
+    # Of 300 that are lost by chance 90 are, give or take 8.
+    assert 0.18 < echoes(host, "10.20.30.2", 300)[0] < 0.42
+    other = net.connect(cnm.create_sandbox("c3"), rate="loss 100%")
+    assert echoes(host, str(other.ip), 5) == (1, None)
+    assert cnm.check() == []
+    other.configure(rate=None)
+    end.configure(rate=None)
+    for each in (end, other):
+        assert echoes(host, str(each.ip), 50)[0] == 0
+    assert cnm.check() == []
+
+
+@pytest.mark.needs("netem")
+def test_what_is_late_or_lost_is_explained_as_a_person_would_type_it(end, host):
+    for rate in ("24mbit delay 200ms", "loss 30%", "1gbit delay 20ms loss 1%"):
+        end.configure(rate=rate)
+        before = host.run("tc", "qdisc", "show", "dev", end.host_interface)
+        (command,) = [line for line in str(end.explain()).splitlines() if line.startswith("tc ")]
+        host.run(*command.split())
+        assert host.run("tc", "qdisc", "show", "dev", end.host_interface) == before
 
 
 def test_what_can_have_no_rate(cnm, end):

@@ -59,7 +59,8 @@ def _tbf(fact: plan.Shaper) -> Iterator[bytes]:
 
 def _netem(fact: plan.Shaper) -> Iterator[bytes]:
     delay = fact.delay * _TICKS_PER_8_MICROSECONDS // 8
-    loss = fact.loss * _EVERY // _MILLION
+    # Rounded as tc(8) does it, so that what somebody types is the same.
+    loss = (fact.loss * _EVERY + _MILLION // 2) // _MILLION
     yield _NETEM.pack(delay, plan.PACKETS, loss, 0, 0, 0)
     speed = fact.rate // 8
     if speed:
