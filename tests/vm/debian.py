@@ -27,11 +27,29 @@ def kernel():
     Raises:
         SystemExit: there is none to be had.
     """
-    package = _package()
+    found = _found()
+    if found is None:
+        # A machine that was just made has no lists of packages, others have old ones.
+        subprocess.run(["apt-get", "update", "-qq"], check=False)
+        found = _found()
+    if found is None:
+        raise SystemExit(
+            f"vm: apt can't fetch {META} here; the vm lane needs Debian on x86-64, and once the "
+            f"network, for what it then keeps in {_cache()}"
+        )
+    return found
+
+
+def _found():
+    """The kernel, fetched if it must be; None if apt can't."""
+    package = _depended_on()
+    version = package and _version(package)
+    if not version:
+        return None
     release = package.removeprefix("linux-image-")
-    place = _cache() / f"{package}_{_version(package)}"
-    if not place.exists():
-        _fetch(package, release, place)
+    place = _cache() / f"{package}_{version}"
+    if not place.exists() and not _fetch(package, release, place):
+        return None
     return Kernel(release, place / f"boot/vmlinuz-{release}", place / f"lib/modules/{release}")
 
 
@@ -39,36 +57,30 @@ def _cache():
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pycnm"
 
 
-def _package():
-    found = _depended_on()
-    if not found:
-        # A machine that was just made has no lists of packages.
-        subprocess.run(["apt-get", "update", "-qq"], check=False)
-        found = _depended_on()
-    if not found:
-        raise SystemExit(f"vm: apt knows no {META} here; the vm lane needs Debian on x86-64")
-    return found[0]
-
-
 def _depended_on():
     done = subprocess.run(["apt-cache", "depends", META], capture_output=True, text=True,
                           check=False)  # fmt: skip
-    return re.findall(r"Depends: (linux-image-\S+)", done.stdout)
+    found = re.search(r"Depends: (linux-image-\S+)", done.stdout)
+    return found and found[1]
 
 
 def _version(package):
     shown = subprocess.run(["apt-cache", "show", "--no-all-versions", package],
-                           capture_output=True, text=True, check=True).stdout  # fmt: skip
-    return re.search(r"^Version: (\S+)$", shown, re.MULTILINE)[1].replace(":", "%3a")
+                           capture_output=True, text=True, check=False).stdout  # fmt: skip
+    found = re.search(r"^Version: (\S+)$", shown, re.MULTILINE)
+    return found and found[1].replace(":", "%3a")
 
 
 def _fetch(package, release, place):
+    """Unpack a package that apt fetches, and finds to be Debian's; return whether it can."""
     print(f"vm: fetching {package}", flush=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix="fetching-") as directory:
         # apt's own user may not write here; root does, as apt says at length otherwise.
         own = ["-o", "APT::Sandbox::User=root"]
-        subprocess.run(["apt-get", *own, "-qq", "download", package], cwd=directory, check=True)
+        words = ["apt-get", *own, "-qq", "download", package]
+        if subprocess.run(words, cwd=directory, check=False).returncode != 0:
+            return False
         (archive,) = Path(directory).glob("*.deb")
         tree = Path(directory, "tree")
         subprocess.run(["dpkg", "-x", archive, tree], check=True)
@@ -76,3 +88,4 @@ def _fetch(package, release, place):
         # Whole, or not at all; somebody else may have been quicker.
         if not place.exists():
             tree.rename(place)
+    return True

@@ -28,11 +28,15 @@ _QEMU = (
 )
 # A kernel that stumbles stops, and so is seen.  Without `norandmaps` programs would be
 # translated anew each time they start, and would take twice as long.
-_KERNEL = "oops=panic mitigations=off init_on_alloc=0 audit=0 norandmaps"
+# It makes and removes namespaces all the time, and would wait for each other's processors.
+_KERNEL = (
+    "oops=panic mitigations=off init_on_alloc=0 audit=0 apparmor=0 hardened_usercopy=off "
+    "nowatchdog norandmaps rcupdate.rcu_expedited=1"
+)
 
 
 def run(kernel, share):
-    """Boot a kernel and let it run the tests of `share/arguments`, until it ends or is ended."""
+    """Boot a kernel and let it run the module of `share/command`, until it ends or is ended."""
     begun = time.monotonic()
     words = [SHARE, str(kernel.modules), str(luggage.ROOT), sys.executable]
     script = shlex.join(["bash", str(_SCRIPT), *words])
@@ -76,7 +80,7 @@ def _follow(process, log, end):
         time.sleep(0.5 * running)
 
 
-def verdict(share, expected):
+def verdict(share, tests):
     """The exit status of a run: 0 if every test that was asked for came back, and none failed."""
     status = share / "status"
     if not status.exists():
@@ -85,8 +89,9 @@ def verdict(share, expected):
         print("vm: the guest ended, or was ended, before its tests did; above is its console's end")
         return 1
     code = int(status.read_text())
-    came = len(ET.parse(share / "junit.xml").findall(".//testcase")) if code in {0, 1} else 0
-    if code == 0 and came != expected:
-        print(f"vm: {expected} tests were asked for, {came} came back")
-        return 1
+    if code == 0 and tests:
+        came = len(ET.parse(share / "junit.xml").findall(".//testcase"))
+        if came != len(tests):
+            print(f"vm: {len(tests)} tests were asked for, {came} came back")
+            return 1
     return code
