@@ -178,7 +178,7 @@ class _Attempt:
         end = os.pidfd_open(self._pid)
         try:
             self._go_on()
-            for line in lines:
+            for line in _lines(lines):
                 words = json.loads(line)
                 if "listener" in words:
                     self._take(words["listener"])
@@ -275,6 +275,12 @@ class _Attempt:
             return fault.error
         os.kill(process, signal.SIGKILL)
         return None
+
+
+def _lines(stream):
+    """What a process reports; one that was killed may have left our word unread."""
+    with contextlib.suppress(ConnectionResetError):
+        yield from stream
 
 
 def _stuck(process):
