@@ -196,15 +196,28 @@ class Interrupted:
 
     def _die(self, name):
         """Have a process die over an operation, and leave it pending."""
-        ground, operation = self._ground, self.operation
-        if self._death is None:
-            trial = self._zygote.attempt(name, ground.directory, ground.host.name, describe=True)
-            self._death = late(trial.calls)
-            with ground.open() as cnm:
-                operation.undo(cnm)
-                operation.setup(cnm)
-        self._zygote.attempt(name, ground.directory, ground.host.name, self._death)
-        assert pending(ground), "nothing is left to recover from"
+        ground = self._ground
+        for _ in range(TRIES):
+            if self._death is None:
+                trial = self._zygote.attempt(
+                    name, ground.directory, ground.host.name, describe=True
+                )
+                self._death = late(trial.calls)
+                self._restart()
+            self._zygote.attempt(name, ground.directory, ground.host.name, self._death)
+            if pending(ground):
+                return
+            # The database is written to in more pieces at one time than at another.
+            self._death = None
+            self._restart()
+        raise AssertionError("nothing is left to recover from")
+
+    def _restart(self):
+        with self._ground.open() as cnm:
+            if not self.operation.happened(cnm):
+                self.operation.do(cnm)
+            self.operation.undo(cnm)
+            self.operation.setup(cnm)
 
     def _refused(self, trial):
         """Whether it was told that nothing has happened, and a look can say so."""
