@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import features
+
+# Machines are shared: how long an example takes says nothing.
+with contextlib.suppress(ImportError):
+    import hypothesis
+
+    hypothesis.settings.register_profile("shared", deadline=None)
+    hypothesis.settings.load_profile("shared")
 
 
 def pytest_addoption(parser):
