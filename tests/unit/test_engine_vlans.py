@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 import pycnm
@@ -133,6 +134,19 @@ def test_networks_on_a_trunk(cnm, kernel):
     two.disconnect(box)
     two.delete()
     assert vlan(kernel, ends[0], 10)
+
+
+def test_a_bridge_of_others_that_keeps_them_apart_since(cnm, kernel):
+    plain = attrs.evolve(TRUNK[0], options=())
+    kernel.others_do(plain, *TRUNK[1:])
+    driver = Bridge(bridge_name="br0", external="eth1")
+    net = cnm.create_network("n", driver, subnet="10.9.0.0/24")
+    with pytest.raises(pycnm.InvalidArgumentError, match="br0 doesn't keep VLANs apart"):
+        net.configure(options={"vlan": "10"})
+    kernel.others_undo(plain)
+    kernel.others_do(*TRUNK[:1], *TRUNK[2:], VLANMember(HOST, "eth1", 10, "br0"))
+    net.configure(options={"vlan": "10"})
+    assert "in VLAN 10" in str(net.explain())
 
 
 def test_where_bridges_keep_no_vlans_apart(tmp_path):

@@ -41,7 +41,7 @@ def adopt(
     driver = request.driver
     name = driver.adopts()
     if before is not None and name and name == engine.driver(before).adopts():
-        found = before.adopted
+        found = _still(engine, before.adopted, name) if driver.filters(spec) else before.adopted
     else:
         others = records.neighbours(reader, driver.name, name, (), sits=False) if name else []
         # Two networks with one bridge are refused by the driver, with better words.
@@ -52,6 +52,12 @@ def adopt(
         return spec, request
     pools = [fitted(pool, name, found, driver, spec) for pool in request.pools]
     return spec, attrs.evolve(request, pools=tuple(pools))
+
+
+def _still(engine: Engine, found: FoundBridge | None, name: str) -> FoundBridge | None:
+    """A bridge as it was found, but for whether it keeps VLANs apart: that may be so since."""
+    now = None if found is None else engine.kernel.bridge(name)
+    return found if found is None or now is None else attrs.evolve(found, vlans=now.vlans)
 
 
 def adopts(engine: Engine, driver: Driver) -> bool:
