@@ -355,6 +355,61 @@ def test_rename(shell, my_bridge):
     assert "pre-defined" in shell.fails("network", "rename", "bridge", "other")
 
 
+# configure
+
+
+MTU = "com.docker.network.driver.mtu"
+
+
+def test_a_network_is_changed_live(shell, my_bridge, host):
+    shell("network", "configure", "--subnet", "10.20.31.0/24", "--label", "a=1", "my_bridge")
+    shell("sandbox", "create", "c2")
+    shell("network", "connect", "my_bridge", "c2")
+    shell("network", "configure", "-o", f"{MTU}=1400", "--label=b=2", "--label-rm=a", "my_bridge")
+    assert host.link(f"br-{my_bridge[:12]}")["mtu"] == inside("c2").link("eth0")["mtu"] == 1400
+    shown = shell.inspect("network", "my_bridge")
+    assert shown["IPAM"]["Config"][0]["Subnet"] == "10.20.31.0/24"
+    assert (shown["Labels"], shown["Options"]) == ({"b": "2"}, {MTU: "1400"})
+    shell("network", "configure", "--opt-rm", MTU, "my_bridge")
+    assert inside("c2").link("eth0")["mtu"] == 1500
+    shell("network", "configure", "--route", "10.9.0.0/16 via 10.20.31.7", "my_bridge")
+    assert "10.9.0.0/16" in inside("c2").run("ip", "route")
+    shell("network", "configure", "--route", "", "my_bridge")
+    assert "10.9.0.0/16" not in inside("c2").run("ip", "route")
+    assert "would cut them off" in shell.fails(
+        "network", "configure", "--subnet=10.20.32.0/24", "my_bridge"
+    )
+    assert shell("check") == ""
+
+
+def test_an_endpoint_is_changed_live(shell, my_bridge, host):
+    shell("sandbox", "create", "c2")
+    shell("network", "connect", "my_bridge", "c2")
+    (port,) = [link["ifname"] for link in host.ip("link", "show", "type", "veth")]
+    queue = ("tc", "qdisc", "show", "dev", port)
+    shell("network", "configure", "--rate", "2mbit", "--alias=web,www", "my_bridge", "c2")
+    assert "rate 2Mbit" in host.run(*queue)
+    assert "10.20.30.2" in shell("resolve", "web")
+    shell("network", "configure", "--ip=10.20.30.9", "--rate=", "my_bridge", "c2")
+    assert "tbf" not in host.run(*queue)
+    assert inside("c2").addresses("eth0") == ["10.20.30.9/24"]
+    assert shell("check") == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("my_bridge",), "nothing is to change"),
+        (("--rate=1mbit", "my_bridge"), "--rate is about an endpoint; name the sandbox, too"),
+        (("--subnet=10.1.0.0/24", "my_bridge", "c2"), "--subnet is about the network; leave out"),
+        (("--opt-rm=x", "my_bridge", "c2"), "--opt-rm is about the network; leave out the sandbox"),
+    ],
+)
+def test_what_makes_no_sense_is_said(fresh, words, said):
+    assert said in fresh.fails("network", "configure", *words, status=2)
+    assert not fresh.state.exists()
+
+
 # Sandboxes
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pycnm.cli.command import Command, Flag, Group, Kind, Known, Operand
-
-_NETWORK = Operand("NETWORK", Known.NETWORKS)
-_NETWORKS = Operand("NETWORK", Known.NETWORKS, more="NETWORK")
-_SANDBOX = Operand("SANDBOX", Known.SANDBOXES)
-_SANDBOXES = Operand("SANDBOX", Known.SANDBOXES, more="SANDBOX")
-_COMMAND = Operand("COMMAND", Known.FILES, more="ARG")
-_PORTS = Operand("PORT", more="PORT")
+from pycnm.cli.flags import (
+    ADDRESSES,
+    COMMAND,
+    HABITS,
+    INSPECT_FORMAT,
+    LINES_FORMAT,
+    LIST_FORMAT,
+    NO_ERROR,
+    NO_TRUNC,
+    PUBLISH,
+    QUIET,
+    SANDBOX,
+    SANDBOX_FLAGS,
+    SANDBOXES,
+)
+from pycnm.cli.networkcommands import NETWORK_COMMANDS
 
 GLOBAL = (
     Flag(
@@ -26,192 +35,6 @@ GLOBAL = (
     Flag("help", "Show this help", Kind.SWITCH, short="h"),
 )
 
-_LABEL = Flag("label", "Set metadata, KEY or KEY=VALUE", Kind.PAIRS)
-_QUIET = Flag("quiet", "Show only ids", Kind.SWITCH, short="q")
-_NO_TRUNC = Flag("no-trunc", "Show whole ids", Kind.SWITCH)
-_LIST_FORMAT = Flag(
-    "format",
-    "table, or json: one object a line (default table)",
-    Kind.CHOICE,
-    words=("table", "json"),
-)
-_INSPECT_FORMAT = Flag(
-    "format", "json: everything on one line", Kind.CHOICE, short="f", words=("json",)
-)
-_LINES_FORMAT = Flag("format", "json: a list on one line", Kind.CHOICE, words=("json",))
-_KEYS = ("driver=", "id=", "label=", "name=", "scope=", "type=", "dangling=")
-_NO_ERROR = Flag("force", "Don't fail over one that does not exist", Kind.SWITCH, short="f")
-_PUBLISH = Flag("publish", "Publish a port at the host, such as 8080:80/tcp", Kind.TEXTS, short="p")
-
-# What an endpoint is given; the names differ where `docker run` and
-# `docker network connect` call the same thing differently.
-_ADDRESSES = (
-    Flag("ip", "IPv4 address (default: the lowest free one)"),
-    Flag("ip6", "IPv6 address (default: the lowest free one)"),
-    Flag("link-local-ip", "Add a link-local address", Kind.COMMAS),
-    Flag("mac", "MAC address (default: made from the IPv4 address)", also=("mac-address",)),
-    Flag("rate", 'Slow it down both ways: 10mbit, "10mbit delay 20ms loss 1%"'),
-    Flag("forwarding", "It leads packets of others to its other networks", Kind.SWITCH),
-    Flag("route", 'Add a static route: "10.9.0.0/16 via 10.20.30.5 metric 100"', Kind.TEXTS),
-)
-_SANDBOX_FLAGS = (
-    Flag("hostname", "What it calls itself (default: its name)", short="h"),
-    Flag("dns", "Name server, in the place of the host's", Kind.TEXTS),
-    Flag("dns-search", "Search domain, in the place of the host's", Kind.TEXTS),
-    Flag(
-        "dns-option",
-        "Option of resolv.conf(5), in the place of the host's",
-        Kind.TEXTS,
-        also=("dns-opt",),
-    ),
-    Flag("add-host", "Add NAME:ADDRESS to its hosts file", Kind.TEXTS),
-    Flag("label", _LABEL.help, Kind.PAIRS, short="l"),
-)
-_HABITS = (
-    Flag(
-        "interactive",
-        "Taken for the habit of it: stdin is always the caller's",
-        Kind.SWITCH,
-        short="i",
-    ),
-    Flag(
-        "tty",
-        "Taken for the habit of it: the terminal is always the caller's",
-        Kind.SWITCH,
-        short="t",
-    ),
-)
-
-_CREATE = Command(
-    "create",
-    "Create a network",
-    "pycnm.cli.network:create",
-    "cnm network create --driver bridge --subnet 10.20.30.0/24 my_bridge",
-    (Operand("NETWORK"),),
-    (
-        Flag("attachable", "Shown by inspect; every network of a host is", Kind.SWITCH),
-        Flag("aux-address", "An address that nobody gets, NAME=ADDRESS", Kind.PAIRS),
-        Flag("driver", 'Driver of the network (default "bridge")', short="d", known=Known.DRIVERS),
-        Flag("dry-run", "Show the commands it stands for, and do nothing", Kind.SWITCH),
-        Flag("gateway", "Gateway of a subnet (default: its first address)", Kind.COMMAS),
-        Flag("internal", "Nothing gets in or out", Kind.SWITCH),
-        Flag("ip-range", "The part of a subnet that automatic addresses come from", Kind.COMMAS),
-        Flag(
-            "ipam-driver",
-            'Who decides the addresses (default "default")',
-            known=Known.IPAMS,
-        ),
-        Flag("ipam-opt", "Set an option of the IPAM driver, KEY=VALUE", Kind.PAIRS),
-        Flag("ipv4", "Switch IPv4 on or off (default true)", Kind.SWITCH),
-        Flag("ipv6", "Switch IPv6 on or off (default false)", Kind.SWITCH),
-        _LABEL,
-        Flag("opt", "Set an option of the driver, KEY=VALUE", Kind.PAIRS, short="o"),
-        Flag("parent", "Interface of the host, for drivers that have one: -o parent=..."),
-        Flag(
-            "route",
-            'Add a static route of every sandbox on it: "10.9.0.0/16 via 10.20.30.5 metric 100"',
-            Kind.TEXTS,
-        ),
-        Flag("subnet", "Subnet, such as 10.20.30.0/24 (default: the next free one)", Kind.COMMAS),
-    ),
-)
-_CONNECT = Command(
-    "connect",
-    "Connect a sandbox to a network",
-    "pycnm.cli.network:connect",
-    "cnm network connect --ip 10.20.30.3 --alias web -p 8080:80 my_bridge c3",
-    (_NETWORK, _SANDBOX),
-    (
-        Flag("alias", "Add another name for it on this network", Kind.COMMAS),
-        Flag("driver-opt", "Set an option of the endpoint, KEY=VALUE", Kind.PAIRS),
-        Flag("gw-priority", "The highest gives the sandbox its default route", Kind.NUMBER),
-        Flag("interface", "Name of the interface inside (default: the lowest free ethN)"),
-        Flag("name", "Name of the endpoint (default: the sandbox's)"),
-        *_ADDRESSES,
-        _PUBLISH,
-    ),
-)
-_NETWORK_COMMANDS = (
-    _CONNECT,
-    _CREATE,
-    Command(
-        "disconnect",
-        "Disconnect a sandbox from a network",
-        "pycnm.cli.network:disconnect",
-        "cnm network disconnect my_bridge c3",
-        (_NETWORK, _SANDBOX),
-        (Flag("force", "Don't fail if it is not connected", Kind.SWITCH, short="f"),),
-    ),
-    Command(
-        "inspect",
-        "Show everything about networks, as JSON",
-        "pycnm.cli.network:inspect",
-        "cnm network inspect bridge | grep bridge.name",
-        (_NETWORKS,),
-        (_INSPECT_FORMAT,),
-    ),
-    Command(
-        "ls",
-        "List networks",
-        "pycnm.cli.network:ls",
-        "cnm network ls --filter driver=bridge",
-        flags=(
-            Flag(
-                "filter",
-                "Show only those with KEY=VALUE; KEY is driver, id, label, name, scope, type "
-                "or dangling",
-                Kind.FILTERS,
-                short="f",
-                words=_KEYS,
-            ),
-            _LIST_FORMAT,
-            _NO_TRUNC,
-            _QUIET,
-        ),
-        also=("list",),
-    ),
-    Command(
-        "prune",
-        "Remove all networks that nothing is connected to",
-        "pycnm.cli.network:prune",
-        "cnm network prune --force",
-        flags=(
-            Flag("filter", "Remove only those with KEY=VALUE, as of ls", Kind.FILTERS, words=_KEYS),
-            Flag("force", "Don't ask", Kind.SWITCH, short="f"),
-        ),
-    ),
-    Command(
-        "publish",
-        "Publish ports of a connected sandbox, live",
-        "pycnm.cli.network:publish",
-        "cnm network publish my_bridge c3 9090:90/udp",
-        (_NETWORK, _SANDBOX, _PORTS),
-    ),
-    Command(
-        "rename",
-        "Give a network another name, live",
-        "pycnm.cli.network:rename",
-        "cnm network rename my_bridge blue",
-        (_NETWORK, Operand("NAME")),
-    ),
-    Command(
-        "rm",
-        "Remove networks",
-        "pycnm.cli.network:rm",
-        "cnm network rm my_bridge",
-        (_NETWORKS,),
-        (_NO_ERROR,),
-        also=("remove",),
-    ),
-    Command(
-        "unpublish",
-        "Stop publishing ports of a connected sandbox, live",
-        "pycnm.cli.network:unpublish",
-        "cnm network unpublish my_bridge c3 9090:90/udp",
-        (_NETWORK, _SANDBOX, _PORTS),
-    ),
-)
-
 _SANDBOX_COMMANDS = (
     Command(
         "create",
@@ -220,7 +43,7 @@ _SANDBOX_COMMANDS = (
         "cnm sandbox create --dns 192.0.2.53 c1",
         (Operand("SANDBOX"),),
         (
-            *_SANDBOX_FLAGS,
+            *SANDBOX_FLAGS,
             Flag("netns", 'Adopt a namespace, by name, path or pid; "host" for the host itself'),
         ),
     ),
@@ -229,15 +52,15 @@ _SANDBOX_COMMANDS = (
         "Show everything about sandboxes, as JSON",
         "pycnm.cli.sandbox:inspect",
         "cnm sandbox inspect c1",
-        (_SANDBOXES,),
-        (_INSPECT_FORMAT,),
+        (SANDBOXES,),
+        (INSPECT_FORMAT,),
     ),
     Command(
         "ls",
         "List sandboxes",
         "pycnm.cli.sandbox:ls",
         "cnm sandbox ls",
-        flags=(_LIST_FORMAT, _NO_TRUNC, _QUIET),
+        flags=(LIST_FORMAT, NO_TRUNC, QUIET),
         also=("list",),
     ),
     Command(
@@ -245,8 +68,8 @@ _SANDBOX_COMMANDS = (
         "Remove sandboxes, with their endpoints",
         "pycnm.cli.sandbox:rm",
         "cnm sandbox rm c1 c2",
-        (_SANDBOXES,),
-        (_NO_ERROR,),
+        (SANDBOXES,),
+        (NO_ERROR,),
         also=("remove",),
     ),
     Command(
@@ -254,7 +77,7 @@ _SANDBOX_COMMANDS = (
         "Make sandboxes again that went with the host, or with their namespace",
         "pycnm.cli.sandbox:start",
         "cnm sandbox start c1",
-        (_SANDBOXES,),
+        (SANDBOXES,),
         details="They have their endpoints, addresses and ports as before; no process is started.",
     ),
 )
@@ -264,7 +87,7 @@ _RUN = Command(
     "Run a command in a new sandbox",
     "pycnm.cli.run:run",
     "cnm run --rm --name c2 --net my_bridge -p 8080:80 -- python3 -m http.server 80",
-    (_COMMAND,),
+    (COMMAND,),
     (
         Flag(
             "detach",
@@ -272,7 +95,7 @@ _RUN = Command(
             Kind.SWITCH,
             short="d",
         ),
-        *_HABITS,
+        *HABITS,
         Flag("name", "Name of the sandbox (default: a random one)", known=Known.SANDBOXES),
         Flag(
             "net",
@@ -289,9 +112,9 @@ _RUN = Command(
             also=("net-alias",),
         ),
         Flag("rm", "Remove the sandbox when the command ends", Kind.SWITCH),
-        *_ADDRESSES,
-        _PUBLISH,
-        *_SANDBOX_FLAGS,
+        *ADDRESSES,
+        PUBLISH,
+        *SANDBOX_FLAGS,
     ),
     details="With several networks, flags of the endpoint are for the first.  The exit status is "
     "the command's; 127 if it is not found, 126 if it can't be started, 125 if cnm itself fails.",
@@ -304,8 +127,8 @@ _EXEC = Command(
     "Run a command in a sandbox",
     "pycnm.cli.run:execute",
     "cnm exec c2 -- ip -brief address",
-    (_SANDBOX, _COMMAND),
-    _HABITS,
+    (SANDBOX, COMMAND),
+    HABITS,
     details="The exit status is the command's; 127 if it is not found, 126 if it can't be "
     "started, 125 if cnm itself fails.",
     runs=True,
@@ -320,7 +143,7 @@ ROOT = Group(
         Group(
             "network",
             "Manage networks",
-            _NETWORK_COMMANDS,
+            NETWORK_COMMANDS,
             "cnm network create --subnet 10.20.30.0/24 my_bridge",
         ),
         Group("sandbox", "Manage sandboxes", _SANDBOX_COMMANDS, "cnm sandbox create c1"),
@@ -348,7 +171,7 @@ ROOT = Group(
             "Show how the kernel differs from what is recorded",
             "pycnm.cli.keeping:check",
             "cnm check || cnm reconcile",
-            flags=(_LINES_FORMAT,),
+            flags=(LINES_FORMAT,),
             details="The exit status is 1 if it does.",
         ),
         Command(
@@ -356,7 +179,7 @@ ROOT = Group(
             "Put back what somebody removed, and show what was done",
             "pycnm.cli.keeping:reconcile",
             "cnm reconcile",
-            flags=(_LINES_FORMAT,),
+            flags=(LINES_FORMAT,),
             details="What is in the way of ours and isn't ours is left alone, and named; then the "
             "exit status is 1.",
         ),

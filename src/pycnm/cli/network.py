@@ -124,7 +124,7 @@ def publish(arguments: Arguments) -> int:
     """Publish ports of a connected sandbox, and show what they came to."""
     network, sandbox, *ports = arguments.operands
     with controller(arguments) as cnm:
-        say(*map(str, _endpoint(cnm, network, sandbox).publish(*ports)))
+        say(*map(str, endpoint(cnm, network, sandbox).publish(*ports)))
     return 0
 
 
@@ -132,7 +132,7 @@ def unpublish(arguments: Arguments) -> int:
     """Stop publishing ports of a connected sandbox."""
     network, sandbox, *ports = arguments.operands
     with controller(arguments) as cnm:
-        _endpoint(cnm, network, sandbox).unpublish(*ports)
+        endpoint(cnm, network, sandbox).unpublish(*ports)
     return 0
 
 
@@ -170,12 +170,16 @@ def _shown(network: Network) -> dict[str, str]:
     }
 
 
-def _endpoint(cnm: Controller, network: str, sandbox: str) -> Endpoint:
-    """The endpoint that a sandbox has on a network."""
+def endpoint(cnm: Controller, network: str, sandbox: str) -> Endpoint:
+    """The endpoint that a sandbox has on a network.
+
+    Raises:
+        NotFoundError: it has none, or there is no such network or sandbox.
+    """
     net, box = cnm.network(network), cnm.sandbox(sandbox)
-    for endpoint in box.endpoints:
-        if endpoint.network == net:
-            return endpoint
+    for found in box.endpoints:
+        if found.network == net:
+            return found
     raise NotFoundError(
         f"sandbox {box.name} is not connected to network {net.name}; connect it first"
     )
