@@ -235,7 +235,11 @@ def test_after_its_namespace_went(away, cnm, networks):
 @pytest.mark.needs("ipvlan")
 def test_on_ipvlan(lan):
     net = lan.create_network(
-        "n", pycnm.Ipvlan(parent="eth0"), subnet=LAN["subnet"], routes=[BEHIND]
+        "n",
+        pycnm.Ipvlan(parent="eth0"),
+        subnet=LAN["subnet"],
+        aux_addresses={"router": ROUTER},
+        routes=[BEHIND],
     )
     ((box, _),) = on(lan, net, "c2")
     assert box.ping(FAR)
