@@ -13,10 +13,10 @@ from collections import Counter
 from pathlib import Path
 
 from topology import CLONE_NEWNET, CLONE_NEWNS, RUN_NETNS, call, until
-from traffic import SLOWNESS
+from traffic import PATIENCE
 
 MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
-REAPING = 2.0 * SLOWNESS
+REAPING = 0.4 * PATIENCE
 """Seconds the kernel may take to reap what is gone already."""
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 SLOWNESS = float(os.environ.get("PYCNM_TESTS_SLOWNESS", "1"))
 """How many times longer things may take; an emulated machine needs it."""
-PATIENCE = 5.0 * SLOWNESS
-"""Seconds to wait for what should happen; a busy machine may need them."""
+PATIENCE = 5.0 * SLOWNESS**2
+"""Seconds to wait for what should happen; a busy machine may need them, emulated or not."""
 IMPATIENCE = 0.3 * SLOWNESS
 """Seconds to wait for what should not."""
 
