@@ -10,6 +10,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import features
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kernel"))
@@ -56,6 +57,16 @@ def exhaustive(request):
 def each(request):
     """Whether no call is to be left out, though of the errors it may return all but one are."""
     return request.config.getoption("--each")
+
+
+@pytest.fixture
+def vlans():
+    """Skips where bridges keep no VLANs apart.
+
+    That isn't marked, or the lane vm would run it, and a sweep takes minutes in its guest.
+    """
+    if not features.has("bridge_vlan"):
+        pytest.skip("this kernel has no bridge_vlan")
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_refused(name, refused):
     refused(name, "refused in an operation")
 
 
-@pytest.mark.needs("bridge_vlan")
+@pytest.mark.usefixtures("vlans")
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", operations.VLANS)
 def test_refused_with_vlans(name, refused):

@@ -29,7 +29,7 @@ def test_killed(name, killed):
     killed(name, "killed in an operation")
 
 
-@pytest.mark.needs("bridge_vlan")
+@pytest.mark.usefixtures("vlans")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", operations.VLANS)
 def test_killed_with_vlans(name, killed):

@@ -20,10 +20,11 @@ from pathlib import Path
 
 import attrs
 import gate
+from traffic import SLOWNESS
 
 import pycnm
 
-PATIENCE = 30.0
+PATIENCE = 30.0 * SLOWNESS
 """Seconds that an operation may take on a busy machine."""
 
 LETHAL = frozenset(gate.NUMBERS) - {"recvfrom", "recvmsg", "socket", "listen"}
