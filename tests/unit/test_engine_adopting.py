@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from clearing import cleared
 
 import pycnm
 from pycnm import Bridge
@@ -28,16 +29,8 @@ def kernel(request):
 @pytest.fixture
 def cnm(kernel, tmp_path):
     kernel.others_do(THEIRS, ADDRESS, UP)
-    before = kernel.listing()
-    with pycnm.Controller(tmp_path / "state", kernel=kernel, dns=False) as found:
+    with cleared(kernel, tmp_path) as found:
         yield found
-        assert found.check() == []
-        for box in found.sandboxes():
-            box.delete()
-        for net in found.networks():
-            if net.name not in {"bridge", "host", "none"}:
-                net.delete(force=True)
-    assert kernel.listing() == before
 
 
 def setting(kernel, key=FORWARDING):

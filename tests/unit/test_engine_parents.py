@@ -6,6 +6,7 @@ import errno
 import sqlite3
 
 import pytest
+from clearing import cleared
 
 import pycnm
 from pycnm import Ipvlan, Macvlan
@@ -24,16 +25,8 @@ def kernel():
 
 @pytest.fixture
 def cnm(kernel, tmp_path):
-    before = kernel.listing()
-    with pycnm.Controller(tmp_path / "state", kernel=kernel, dns=False) as found:
+    with cleared(kernel, tmp_path) as found:
         yield found
-        assert found.check() == []
-        for box in found.sandboxes():
-            box.delete()
-        for net in found.networks():
-            if net.name not in {"bridge", "host", "none"}:
-                net.delete(force=True)
-    assert kernel.listing() == before
 
 
 def links(kernel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
+from clearing import cleared
 
 import pycnm
 from pycnm import Bridge
@@ -28,17 +29,8 @@ def kernel():
 
 @pytest.fixture
 def cnm(kernel, tmp_path):
-    before = kernel.listing()
-    with pycnm.Controller(tmp_path / "state", kernel=kernel, dns=False) as found:
+    with cleared(kernel, tmp_path, TRUNK[:2]) as found:
         yield found
-        assert found.check() == []
-        for box in found.sandboxes():
-            box.delete()
-        for net in found.networks():
-            if net.name not in {"bridge", "host", "none"}:
-                net.delete(force=True)
-    kernel.others_undo(*TRUNK[:2])
-    assert kernel.listing() == before
 
 
 @pytest.fixture
