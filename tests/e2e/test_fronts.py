@@ -6,7 +6,7 @@ import pytest
 from lives import BINDINGS, Life
 from netaddr import IPNetwork
 from shell import Shell
-from topology import IMPATIENCE, Place
+from topology import IMPATIENCE, Place, until
 
 import pycnm
 
@@ -121,6 +121,8 @@ def front(request, fuse, tmp_path, host, outside):
     try:
         yield made
         with life.controller() as cnm:
+            # An agent may be taking over from another.
+            until(lambda: not cnm.check())
             assert cnm.check() == []
     finally:
         made.close()

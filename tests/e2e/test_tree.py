@@ -31,7 +31,7 @@ def pair(net):
 def test_the_drivers_say_what_this_kernel_has(fs):
     said = fs.read("drivers/bridge/kernel").splitlines()
     assert [line.partition(":")[0] for line in said] == [
-        "ipv6", "early_guard", "force_forwarding", "tbf", "netem",
+        "ipv6", "early_guard", "force_forwarding", "bridge_vlan", "tbf", "netem",
     ]  # fmt: skip
     assert all(": yes" in line or ": no; " in line for line in said)
     assert fs.read("drivers/ipvlan/kernel").startswith("ipv6: ")

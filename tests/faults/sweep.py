@@ -19,7 +19,7 @@ import operations
 import sight
 from surroundings import agents, dismiss_agents, keepers
 from topology import RUN_NETNS, Machine, until
-from trials import Fault, late
+from trials import Fault, late, numbered
 
 import pycnm
 from cnmfs import mounting
@@ -145,11 +145,15 @@ class Interrupted:
 
     def plan(self):
         """The calls of an attempt without a fault: name and what it is about, in order."""
+        seen = []
         for _ in range(2):  # what is done only once is done the first time
             trial, wrong = self.attempt(Fault(), describe=True)
             assert not wrong, wrong
             assert trial.done, trial.outcome
-        return trial.calls
+            seen.append(list(numbered(trial.calls)))
+        # What others do beside it, they do at one time and not at another.
+        first = set(seen[0])
+        return [kind for kind, nth in seen[1] if not self._others or (kind, nth) in first]
 
     def attempt(self, fault, *, describe=False):
         """One attempt, and what is wrong after it, in lines."""
