@@ -122,8 +122,7 @@ def front(request, fuse, tmp_path, host, outside):
         yield made
         with life.controller() as cnm:
             # An agent may be taking over from another.
-            until(lambda: not cnm.check())
-            assert cnm.check() == []
+            assert until(lambda: not cnm.check()), cnm.check()
     finally:
         made.close()
         life.close()
