@@ -310,7 +310,7 @@ def sweep(name, zygote, directory, faults, tally, kind, *, most=0, others=False)
                 place.clear()
     tally(kind, name, points=len(points), tried=tried, failures=len(failures))
     # An agent looks at its database when it is told of changes, at one time and not at another.
-    if unhit > (len(wanted) - 1 if others else UNHIT * len(wanted) + 1):
+    if unhit > (max(1, len(wanted) - 1) if others else UNHIT * len(wanted) + 1):
         failures.append(
             f"{name}: {unhit} of {len(wanted)} faults never came: {Counter(calls).most_common(9)}"
         )
