@@ -79,16 +79,13 @@ import pycnm
 cnm = pycnm.Controller()
 net = cnm.create_network("blue", subnet="10.9.0.0/24", ipam="serial")
 box = cnm.create_sandbox("a")
-given = []
 for _ in range(3):
-    given.append(net.connect(box).ip)
+    print(net.connect(box).ip)
     net.disconnect(box)
-print(given[0], given == sorted(set(given)))
 box.delete()
 net.delete()
 """
-    # An attempt that has to be made again has another one, so there may be gaps.
-    shown = "10.9.0.2 True\n"
+    shown = "10.9.0.2\n10.9.0.3\n10.9.0.4\n"
     tours.tour(host, [tours.Step("python", code, shown)], **installed)
 
 

@@ -64,6 +64,20 @@ def another(directory, pids, sandbox):
     return agents(directory)
 
 
+def test_the_port_inside_is_free_when_it_was_let_go(cnm, blue, c1, state):
+    """The keeper has the sockets, too, and may be late to close them."""
+    before = c1.explain()
+    (keeper,) = keepers(state)
+    os.kill(keeper, signal.SIGSTOP)
+    later = threading.Timer(0.5, os.kill, [keeper, signal.SIGCONT])
+    later.start()
+    blue.disconnect(c1)
+    blue.connect(c1)
+    later.join()
+    assert str(c1.explain()) == str(before)
+    assert addresses(c1, "c1") == ["10.1.0.2"]
+
+
 def test_no_query_that_waits_is_lost_when_the_agent_is_killed(c1, state):
     with steady(c1, "c1") as flow:
         for _ in range(3):

@@ -150,6 +150,8 @@ class Keeper:
                 self._drop(tokens)
             case {"recall": _}:
                 self._tell(agent)
+            case {"settle": _}:
+                self._say(agent, {"settled": True})
             case {"end": "now"}:
                 self._part(agent, None)
             case {"end": _}:
@@ -166,7 +168,14 @@ class Keeper:
             for start in range(0, len(tokens), TOGETHER):
                 some = tokens[start : start + TOGETHER]
                 say(agent, {"kept": some}, [fd for token in some for fd in self._kept[token]])
-            say(agent, {"kept": []})
+        except OSError:
+            self._part(agent, time.monotonic())
+        else:
+            self._say(agent, {"kept": []})
+
+    def _say(self, agent: socket.socket, message: dict[str, Any]) -> None:
+        try:
+            say(agent, message)
         except OSError:
             self._part(agent, time.monotonic())
 

@@ -26,8 +26,8 @@ Pair = tuple[socket.socket, socket.socket]
 class Keeping:
     """Sockets that outlive this process.
 
-    All of it is done without waiting, but for `attach` and `recall`.  A keeper that is gone, or
-    doesn't listen, is `lost`: then everything is kept anew by another one.
+    All of it is done without waiting, but for `attach`, `recall` and `settle`.  A keeper
+    that is gone, or doesn't listen, is `lost`: then everything is kept anew by another one.
 
     Args:
         state_dir: of the agent.
@@ -88,6 +88,17 @@ class Keeping:
         gone = list(tokens)
         for start in range(0, len(gone), TOGETHER):
             self._say({"drop": gone[start : start + TOGETHER]})
+
+    def settle(self) -> None:
+        """Wait until what is kept no longer is closed."""
+        self._say({"settle": True})
+        if self._stream is not None:
+            try:
+                self._stream.settimeout(_PATIENCE)
+                heard(self._stream)
+                self._stream.setblocking(False)
+            except (OSError, ValueError):
+                self._let_go()
 
     def lost(self) -> bool:
         """Whether nobody keeps anything."""

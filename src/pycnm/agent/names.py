@@ -162,7 +162,15 @@ class Names:
             # The rest is for those who want to have sandboxes released.
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         wanted = token.device, token.inode
-        return self._inside.call(token.key, partial(answering, token.port), wanted)
+        work = partial(answering, token.port)
+        try:
+            return self._inside.call(token.key, work, wanted)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        # Perhaps by our own of a moment ago, which the keeper hasn't closed yet.
+        self._keeping.settle()
+        return self._inside.call(token.key, work, wanted)
 
     def _have(self, token: Token, pair: Pair) -> None:
         self._held[token.sandbox] = token, pair
