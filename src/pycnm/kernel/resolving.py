@@ -31,6 +31,7 @@ _SAMPLE = 0xF1E2
 _BLOCK = 4096
 _READ = (1 << 16) + 1
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_IN_USE = {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}
 _STAYS = {errno.EROFS, errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOENT, errno.ENOTDIR}
 
 
@@ -270,13 +271,26 @@ def _is_writable() -> bool:
     return os.access(place if place.exists() else place.parent, os.W_OK)
 
 
-def _drop_directory() -> None:
-    """Remove /etc/netns, unless links are in it."""
+def _is_empty(place: Path) -> bool:
     try:
-        Path(plan.ETC_NETNS).rmdir()
-    except OSError as error:
-        if error.errno not in _STAYS:
-            raise
+        return not any(place.iterdir())
+    except OSError:
+        return False
+
+
+def _drop_directory() -> None:
+    """Remove /etc/netns, unless links are in it, or it is others' in another way."""
+    place = Path(plan.ETC_NETNS)
+    for again in (True, False):
+        try:
+            place.rmdir()
+        except OSError as error:
+            if error.errno not in _STAYS:
+                raise
+            if again and error.errno in _IN_USE and _is_empty(place):
+                # Whatever was in it has gone since.
+                continue
+        return
 
 
 def _link(fact: plan.NetnsFiles) -> None:
