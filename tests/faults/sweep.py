@@ -23,6 +23,7 @@ from trials import Fault, late
 
 import pycnm
 from cnmfs import mounting
+from pycnm.kernel.agent import Agent
 from pycnm.plan.names import ETC_NETNS
 
 WORST = 5
@@ -158,8 +159,8 @@ class Interrupted:
         if self.operation.cold:
             dismiss_agents(ground.directory, holding=True)
         elif self._others:
-            # What an agent does once, after it has answered, is no part of the operation.
-            assert until(lambda: all(map(loaded, agents(ground.directory))))
+            # What an agent does once, as it starts, is no part of the operation.
+            ground.host.do(self._awake)
         try:
             trial = self._zygote.attempt(
                 self.name,
@@ -180,6 +181,10 @@ class Interrupted:
             self._ready = before
             return trial, list(self.operation.judged(trial, happened=False))
         return trial, list(self._wrong(trial, before, thorough))
+
+    def _awake(self):
+        """Have an agent that has nothing left to do of its own accord."""
+        Agent(self._ground.directory).ask("names", {"do": "list"}, start=True)
 
     def _prepare(self):
         """Make what is taken away each time; how all looks then."""
@@ -252,16 +257,6 @@ class Interrupted:
                 # Otherwise: what looks as it did when nothing was found is as it was.
                 yield from (f"check, once it was undone: {words}" for words in cnm.check())
         yield from sight.settled(self._bare, self._look)
-
-
-def loaded(agent):
-    """Whether an agent has opened the database, from which it answers names."""
-    files = []
-    with contextlib.suppress(OSError):
-        for entry in Path("/proc", str(agent), "fd").iterdir():
-            with contextlib.suppress(OSError):
-                files.append(entry.readlink().name)
-    return "cnm.db" in files
 
 
 def pending(ground):
