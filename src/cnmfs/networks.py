@@ -128,14 +128,7 @@ ATTRIBUTES = table(
             lambda network: values.flag(network.spec.attachable),
             store=_set("attachable", values.boolean),
         ),
-        Attribute(
-            "routes",
-            "Static routes of every sandbox on it, `10.9.0.0/16 via 10.20.30.5 metric 100`, one a "
-            "line. > replaces all, >> adds, `-10.9.0.0/16` takes one away. Changes live.",
-            lambda network: values.lines(network.routes),
-            store=routing.replace,
-            add=routing.add,
-        ),
+        routing.attribute(Network, "Static routes of every sandbox on it"),
         Attribute(
             "publish",
             "Published ports, `ENDPOINT [HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL]` a line. "

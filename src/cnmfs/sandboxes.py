@@ -155,15 +155,7 @@ ENDPOINT = table(
             lambda end: values.flag(end.forwarding),
             store=lambda end, text: end.configure(forwarding=values.boolean(text)),
         ),
-        Attribute(
-            "routes",
-            "Static routes of its own, `10.9.0.0/16 via 10.20.30.5 metric 100`, one a line; they "
-            "go before the network's. > replaces all, >> adds, `-10.9.0.0/16` takes one away. "
-            "Changes live.",
-            lambda end: values.lines(end.routes),
-            store=routing.replace,
-            add=routing.add,
-        ),
+        routing.attribute(Endpoint, "Static routes of its own, which go before the network's"),
         Attribute(
             "vlan",
             "The VLAN of the network's bridge that it is in, 1 to 4094; nothing if that is the "
