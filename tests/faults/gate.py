@@ -119,7 +119,9 @@ def close(descriptor_of_report):
         descriptor_of_report: where it may write to without being asked.
     """
     if _ARCH is None:
-        raise NotImplementedError(f"no numbers of system calls for {platform.machine()}")
+        raise NotImplementedError(
+            f"no numbers of system calls for {platform.machine()}; add them to NUMBERS"
+        )
     code = b"".join(_filter(descriptor_of_report))
     program = _Program(len(code) // 8, code)
     new = _NEW_LISTENER | _ALL_THREADS
@@ -129,7 +131,7 @@ def close(descriptor_of_report):
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-    raise NotImplementedError("this kernel has no SECCOMP_RET_USER_NOTIF")
+    raise NotImplementedError("this kernel has no SECCOMP_RET_USER_NOTIF: take Linux 5.0 or later")
 
 
 def _filter(spared):

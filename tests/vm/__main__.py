@@ -5,8 +5,8 @@
 
 Without arguments it runs every test that is marked `needs` or `lacks`, and a second opinion on
 the rest, in some ten minutes: AGAIN, and the first test of each scenario.  With `--all` it runs
-them and the whole kernel lane, which takes hours.  `bench` measures; what it is good for are
-ratios of what is measured side by side.
+them, the whole kernel lane and sweeps, which takes hours.  `bench` measures; what it is good
+for are ratios of what is measured side by side.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ SCENARIOS = sorted(
 )
 """Of these the first test, which is the scenario itself."""
 
-ALL = ["tests/contract", "tests/kernel"]
+SWEEPS = [
+    "tests/faults/test_kill_sweep.py::test_killed_with_vlans",
+    "tests/faults/test_errno_sweep.py::test_refused_with_vlans",
+]
+"""Of what this kernel lacks, and minutes each in an emulated machine."""
+
+ALL = ["tests/contract", "tests/kernel", *SWEEPS]
 
 OPTIONS = [
     # A guest that hangs has said which tests it had run.
