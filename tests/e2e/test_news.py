@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from topology import until
 
 NET, END = "networks/net", "sandboxes/c2/endpoints/net"
 PATIENCE = 20
@@ -148,6 +149,7 @@ def test_readers_that_wait_are_interrupted(made):
 def test_so_many_wait_that_more_are_refused(made):
     def read():
         descriptor = os.open(made / "events_pipe", os.O_RDONLY)
+        opened.append(descriptor)
         try:
             found.append(len(os.read(descriptor, 10)))
         except OSError as error:
@@ -155,13 +157,17 @@ def test_so_many_wait_that_more_are_refused(made):
         finally:
             os.close(descriptor)
 
-    found = []
+    found, opened = [], []
     threads = [threading.Thread(target=read) for _ in range(208)]
-    for thread in threads:
+    for thread in threads[:200]:
         thread.start()
-    end = time.monotonic() + PATIENCE
-    while len(found) < 8 and time.monotonic() < end:
-        time.sleep(0.01)
+    # Who opens waits for a moment, too: then it isn't only readers who wait.
+    assert until(lambda: len(opened) == 200, PATIENCE)
+    time.sleep(0.5)
+    assert found == []
+    for thread in threads[200:]:
+        thread.start()
+    assert until(lambda: len(found) == 8, PATIENCE)
     assert found == [errno.EAGAIN] * 8
     # The mount lives.
     assert made.read(f"{END}/ip") == "10.20.30.2\n"
