@@ -27,6 +27,7 @@ class Journal:
         self._cnm = cnm
         self._patience = patience
         self._happened = threading.Condition()
+        self._told = 0
         self._text = bytearray()
         self._gone = 0
         self._last = 0
@@ -54,6 +55,7 @@ class Journal:
     def happened(self) -> None:
         """Something has: who waits looks."""
         with self._happened:
+            self._told += 1
             self._happened.notify_all()
 
     def read(self, size: int, offset: int) -> bytes:
@@ -66,7 +68,7 @@ class Journal:
     def await_(self, size: int, offset: int) -> bytes:
         """What there is from `offset`, of all there have ever been, on; at least a byte."""
         with self._happened:
-            self._patience.until(self._happened, lambda: self._grown(offset))
+            self._patience.until(self._happened, lambda: self._grown(offset), lambda: self._told)
             first = max(0, offset - self._gone)
             return bytes(self._text[first : first + size])
 

@@ -35,21 +35,28 @@ class Patience:
         """Nobody waits any longer: the mount ends."""
         self._over.set()
 
-    def until(self, happened: threading.Condition, ready: Callable[[], bool]) -> None:
+    def until(
+        self, happened: threading.Condition, ready: Callable[[], bool], told: Callable[[], int]
+    ) -> None:
         """Wait until it is so; it is looked again only when something has happened.
 
         Args:
             happened: is held.
+            told: how often something has.  Who is told in the moment in which its wait runs
+                out doesn't hear of it (`Condition.wait`).
 
         Raises:
             OSError: EINTR, the caller has given up; ESHUTDOWN, the mount ends; EAGAIN, too
                 many wait already.
         """
         with self._counted():
-            while not ready():
-                while not happened.wait(_PAUSE):
+            while True:
+                seen = told()
+                if ready():
+                    return
+                while told() == seen:
+                    happened.wait(_PAUSE)
                     self._go_on()
-                self._go_on()
 
     def through(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises.

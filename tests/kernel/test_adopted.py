@@ -45,7 +45,8 @@ def vm(machine, host, outside):
     host.batch(f"link set vnet0 address {VM_MAC}")
     made(host)
     found.route("default via 192.168.122.1", "default via fd00:122::1")
-    until(lambda: found.ping("192.168.122.1"))
+    # Its link-local address comes a little after the rest.
+    assert until(lambda: found.ping("192.168.122.1") and host.settled("virbr0"))
     return found
 
 

@@ -73,7 +73,8 @@ def controllers(directory, *, dns=True):
         host, before = hosts.popitem()
         clear(home, host)
         until(lambda host=host, before=before: host.picture() == before)
-        assert list(differences(host.picture(), before)) == [], "the host isn't as it was"
+        left = list(differences(host.picture(), before))
+        assert left == [], f"the host isn't as it was: {left}"
         assert sorted(path.name for path in (home / "sandboxes").glob("*")) == []
 
 

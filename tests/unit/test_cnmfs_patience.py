@@ -26,7 +26,7 @@ def crowded():
             return False
 
         with contextlib.suppress(OSError), never:
-            patience.until(never, ready)
+            patience.until(never, ready, lambda: 0)
 
     threads = [threading.Thread(target=wait) for _ in range(MOST)]
     for thread in threads:
@@ -46,3 +46,33 @@ def test_who_may_not_wait_is_told_why(crowded):
         calls.change("mkdir", "/networks/n", lambda _: pytest.fail("it was done"))
     assert refused.value.errno == errno.EAGAIN
     assert f"EAGAIN mkdir networks/n: {MOST} calls wait already" in reasons.last(caller)
+
+
+class Deaf(threading.Condition):
+    """One that is told in the moment in which the wait runs out, as `Condition.wait` allows."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = 0
+
+    def wait(self, timeout=None):
+        del timeout
+        self.told += 1
+        return False
+
+
+@pytest.mark.timeout(10)
+def test_what_happens_as_a_wait_runs_out_is_heard():
+    happened = Deaf()
+    with happened:
+        Patience().until(happened, lambda: happened.told == 3, lambda: happened.told)
+    assert happened.told == 3
+
+
+def test_nothing_is_looked_at_again_until_something_has_happened():
+    happened, looks, rest = threading.Condition(), [], iter([False] * 3)
+    patience = Patience(lambda: next(rest, True))
+    with happened, pytest.raises(OSError) as raised:
+        patience.until(happened, lambda: bool(looks.append(1)), lambda: 0)
+    assert raised.value.errno == errno.EINTR
+    assert looks == [1]
