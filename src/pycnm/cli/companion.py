@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pycnm.cli.ending import raise_swallowed
 from pycnm.cli.output import finish
 
 _PASSED_ON = (
@@ -29,6 +30,9 @@ def noting() -> Iterator[list[int]]:
 
     What the command is started with is not changed: exec(2) forgets handlers,
     and would keep a mask.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: one has arrived before, unheard.
     """
     noted: list[int] = []
     before = {
@@ -37,6 +41,7 @@ def noting() -> Iterator[list[int]]:
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
+        raise_swallowed()
         yield noted
     finally:
         for number, handler in before.items():

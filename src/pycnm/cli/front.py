@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn, cast
+from typing import cast
 
+from pycnm.cli import ending
 from pycnm.cli.arguments import MisuseError, Request, check_operands, read
 from pycnm.cli.command import Command, Group
 from pycnm.cli.commands import ROOT
@@ -27,7 +27,7 @@ def serve(words: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with _ending_in_order():
+        with ending.in_order():
             return _carry_out(read(ROOT, words))
     except MisuseError as error:
         complain(error)
@@ -100,22 +100,3 @@ def _in_words(error: OSError) -> str:
     reason = error.strerror or str(error)
     advice = "; run as root" if isinstance(error, PermissionError) else ""
     return f"{error.filename}: {reason}{advice}" if error.filename else f"{reason}{advice}"
-
-
-@contextlib.contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command as ^C does: when the kernel's work is whole."""
-
-    def stop(number: int, _frame: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = {
-        number: signal.signal(number, stop)
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
