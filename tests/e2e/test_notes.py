@@ -46,7 +46,7 @@ class Notes:
     def __call__(self, script):
         """What lines print that must succeed, with nothing to complain about."""
         done = self.run(script)
-        assert (done.returncode, done.stderr) == (0, ""), (script, done)
+        assert (done.returncode, done.stderr) == (0, ""), (script, done, self.errors())
         return done.stdout
 
     def json(self, script):
@@ -57,7 +57,10 @@ class Notes:
         done = self.run(f"{script}\n")
         assert done.returncode == 1, done
         assert words in done.stderr
-        return (self.root / "error_log").read_text().splitlines()[-1]
+        return self.errors()[-1]
+
+    def errors(self):
+        return (self.root / "error_log").read_text().splitlines()
 
 
 @pytest.fixture

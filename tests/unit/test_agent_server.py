@@ -327,6 +327,24 @@ def test_it_gives_way_to_one_that_fits(agent, what):
     assert agent.ended()
 
 
+def test_who_is_heard_too_late_is_sent_to_the_next_one(tmp_path):
+    """What a service that is closed takes up would be lost, and told to be done."""
+    heard = []
+
+    with Agent(tmp_path) as agent:
+
+        async def close():
+            ours, theirs = socket.socketpair()
+            with theirs:
+                theirs.sendall(request("serve"))
+                theirs.shutdown(socket.SHUT_WR)
+                await agent.server._converse(*await asyncio.open_connection(sock=ours))
+                heard.append(json.loads(theirs.recv(1 << 16)))
+
+        agent.echo.close = close
+    assert [answer["error"] for answer in heard] == [errno.ESTALE]
+
+
 # Its place
 
 

@@ -50,6 +50,7 @@ class Server:
         # The one that has been silent for longest comes first.
         self._conversations: dict[asyncio.StreamWriter, None] = {}
         self._answering = 0
+        self._over = False
         self._last = time.monotonic()
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -71,6 +72,7 @@ class Server:
             # No request may slip in between the decision and this.
             listening.close()
         finally:
+            self._over = True
             self._place.withdraw()
             for writer in self._conversations:
                 writer.transport.abort()
@@ -129,6 +131,9 @@ class Server:
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
+            if self._over:
+                # Who was accepted in the last moment would be told what isn't so any more.
+                raise RefusedError(errno.ESTALE, "this agent ends; the next one knows")
             request = self._parse(line)
             return await self._service(request).handle(request)
         except RefusedError as error:
