@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from shell import Shell
+from surroundings import catches
 from topology import Place, until
 
 # Says what it is sent, and ends with 7 at the second signal of a kind, or at SIGTERM.
@@ -361,13 +362,8 @@ def test_the_interrupt_key_ends_what_does_not_catch_it(shell):
 
 
 def begun(process):
-    """Wait until a command understands signals, which Python doesn't from its start on."""
-
-    def caught():
-        found = re.search(r"SigCgt:\t(\w+)", Path(f"/proc/{process.pid}/status").read_text())
-        return int(found[1], 16) >> signal.SIGTERM - 1 & 1
-
-    assert until(caught)
+    """Wait until a command understands signals."""
+    assert until(lambda: catches(process.pid))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

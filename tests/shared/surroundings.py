@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -120,6 +121,15 @@ def _sweep(new):
             (RUN_NETNS / name).unlink()
 
 
+def catches(pid, number=signal.SIGTERM):
+    """Whether a process handles a signal, which Python doesn't from its start on."""
+    status = ""
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+    caught = re.search(r"SigCgt:\t(\w+)", status)
+    return caught is not None and bool(int(caught[1], 16) >> number - 1 & 1)
+
+
 # Agents
 
 
@@ -164,14 +174,21 @@ def dismiss_agents(directory, *, holding=False):
     """End the agents of a test, which linger for a while.
 
     Args:
-        holding: they may hold ports; otherwise they must not.
+        holding: they may hold ports; otherwise they must not.  Then their keepers stay
+            for a moment.
     """
     ports = {agent: held_by(agent) for agent in agents(directory)}
-    for _ in range(4):
-        # One that isn't ready to be told dies of it, and its keeper starts another.
-        for agent in agents(directory):
+    told = set()
+
+    def gone():
+        # One that isn't ready to be told dies of it, and its keeper starts another later.
+        for agent in {*filter(catches, agents(directory))} - told:
+            told.add(agent)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(agent, signal.SIGTERM)
-        if until(lambda: not agents(directory), REAPING / 2):
-            break
+        # Who forks while one looks isn't seen.
+        kinds = (agents,) if holding else (agents, keepers)
+        return not any(of(directory) for of in kinds for _ in range(2))
+
+    until(gone, 2 * REAPING)
     assert holding or not any(ports.values()), f"agents still hold ports: {ports}"

@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from pycnm.kernel.agent import SOCKET, connect, peer
+from pycnm.kernel.agent import LOCK, SOCKET, WATCH, connect, peer
 from pycnm.store.locks import held_file
 
 QUEUE = 1024
 
-_LOCK, _WATCH = "agent.lock", "watch.lock"
 _PATIENCE = 5.0
 _PAUSE = 0.005
 
@@ -58,7 +57,7 @@ class Place:
             self.directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             undo.callback(os.close, self.directory)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._lock = os.open(_LOCK, flags, 0o600, dir_fd=self.directory)
+            self._lock = os.open(LOCK, flags, 0o600, dir_fd=self.directory)
             undo.callback(os.close, self._lock)
             self._take_lock(displace=displace)
             self.listener = self._listen()
@@ -139,6 +138,6 @@ def only_watcher(state_dir: Path) -> Iterator[None]:
     Raises:
         OSError: the directory can't be used.
     """
-    with held_file(state_dir / _WATCH) as descriptor:
+    with held_file(state_dir / WATCH) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -128,15 +128,15 @@ def _live_watching(directory: Path, told: Callable[[], None], dns: Where | None)
     # It can be told to end while it waits, whatever who started it blocks.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     try:
-        with contextlib.ExitStack() as until_then:
-            with only_watcher(directory):
-                # The one that has to give way is told when everything is there.
-                import_module("pycnm.agent.watch")
-                import_module("pycnm.agent.resolving")
-                stay = until_then.enter_context(_staying_keeper(directory))
+        with only_watcher(directory):
+            # The one that has to give way is told when everything is there.
+            import_module("pycnm.agent.watch")
+            import_module("pycnm.agent.resolving")
+            with _staying_keeper(directory) as stay:
                 status = _live(directory, told, watch=True, dns=dns)
                 stay()
-            _hand_over(directory)
+                # Nobody is to think meanwhile that there is no agent.
+                _hand_over(directory)
     except OSError as error:
         _log.error("%s can't be watched: %s", directory, error.strerror)
         return 1
@@ -184,6 +184,9 @@ def _live(
     except OSError as error:
         _log.error("names can't be answered on %s: %s", dns, error.strerror)
         return 1
+    # To be told to end from here on, where another one may have been told to, is to leave
+    # it to the next agent.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     try:
         place = Place(directory, displace=watch)
     except Taken as taken:
@@ -194,8 +197,6 @@ def _live(
         _log.error("%s can't be served: %s", directory, error.strerror)
         return 1
     with place:
-        # To be told to end from here on is to leave it to the next agent.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
         rights.keep(*(_WATCHER if watch else _RIGHTS))
         services = _services(directory, place.directory)
         if watch:

@@ -130,10 +130,10 @@ class Server:
             writer.close()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
+        if self._over:
+            # Who was accepted in the last moment would be told what isn't so any more.
+            return RefusedError(errno.ESTALE, "this agent ends; the next one knows").answer()
         try:
-            if self._over:
-                # Who was accepted in the last moment would be told what isn't so any more.
-                raise RefusedError(errno.ESTALE, "this agent ends; the next one knows")
             request = self._parse(line)
             return await self._service(request).handle(request)
         except RefusedError as error:

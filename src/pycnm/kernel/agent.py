@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import select
@@ -20,17 +21,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pycnm.errors import PermissionDeniedError, StoreError
 from pycnm.kernel import netns
 
 SOCKET = "agent.sock"
+LOCK, WATCH = "agent.lock", "watch.lock"
+"""Locked by the agent, and by the one that watches."""
 READY = b"ready\n"
 DIALECT = 1
 """Raised when requests change: an agent that speaks another dialect gives way."""
 
+T = TypeVar("T")
 _PATIENCE = 30.0
 """Seconds an agent may take to start, or to answer; a machine may be slow, or busy."""
 _PAUSE = 0.005
@@ -130,8 +135,16 @@ class Agent:
         return StoreError(f"the agent of {self._state_dir} can't be reached: {error.strerror}")
 
     def _reach(self, deadline: float, *, start: bool) -> socket.socket | None:
-        """A connection to the agent; one is started if need be, by one thread for all."""
-        while (stream := self._connect()) is None and start:
+        """A connection to the agent; one is started if need be, by one thread for all.
+
+        Where one gives way to another there is none for a moment; that is waited for.
+        """
+        while (stream := self._connect()) is None:
+            if not start:
+                if time.monotonic() > deadline or not self._changes():
+                    return None
+                time.sleep(_PAUSE)
+                continue
             if time.monotonic() > deadline:
                 raise self._fleeting()
             if self._pid != os.getpid():
@@ -144,6 +157,10 @@ class Agent:
                 self._start()
         return stream
 
+    def _changes(self) -> bool:
+        """Whether an agent begins or ends."""
+        return any(self._in_directory(partial(_is_locked, name)) for name in (LOCK, WATCH))
+
     def _fleeting(self) -> StoreError:
         return StoreError(
             f"the agent of {self._state_dir} ends as soon as it has started; "
@@ -151,6 +168,10 @@ class Agent:
         )
 
     def _connect(self) -> socket.socket | None:
+        return self._in_directory(lambda directory: connect(directory, _PATIENCE))
+
+    def _in_directory(self, work: Callable[[int], T]) -> T:
+        """What `work` returns, given the state directory."""
         if self._state_dir is None:
             raise StoreError("no agent without a state directory; give the Controller one")
         try:
@@ -160,7 +181,7 @@ class Agent:
                 f"the state directory {self._state_dir} can't be used: {error.strerror}"
             ) from error
         try:
-            return connect(directory, _PATIENCE)
+            return work(directory)
         except PermissionError as error:
             raise PermissionDeniedError(
                 f"not allowed to speak to the agent of {self._state_dir}; run as root"
@@ -237,6 +258,21 @@ def connect(directory: int, patience: float) -> socket.socket | None:
     except BaseException:
         stream.close()
         raise
+
+
+def _is_locked(name: str, directory: int) -> bool:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    try:
+        # Let go of with the descriptor; who wants it meanwhile tries again, or waits.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _spawn(arguments: list[str], told: int) -> int:
