@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from surroundings import agents, rests
+from topology import until
 
 import pycnm
 from cnmfs import mounting
@@ -676,6 +678,13 @@ VLANS = {
 }
 """What needs a kernel whose bridges keep VLANs apart."""
 
+
+def with_an_agent_at_rest(cnm):
+    """What an agent does once, as it starts and after it has answered, is over."""
+    cnm.reconcile()
+    assert until(lambda: all(map(rests, agents(cnm._engine.state_dir))))
+
+
 AGENT = {
     "agent: started, holds ports": Operation(
         do=lambda cnm: endpoint(cnm).publish(*PORTS),
@@ -689,7 +698,7 @@ AGENT = {
         happened=lambda cnm: any(each.host_port == 9090 for each in endpoint(cnm).ports),
         undo=lambda cnm: endpoint(cnm).unpublish("9090:90", "9090-9095:90-95/udp"),
         base=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
-        warm=lambda cnm: cnm.reconcile(),
+        warm=with_an_agent_at_rest,
         cold=True,
     ),
     "agent: lets ports go": Operation(
@@ -697,7 +706,7 @@ AGENT = {
         happened=lambda cnm: not any(each.host_port == 8080 for each in endpoint(cnm).ports),
         undo=lambda cnm: endpoint(cnm).publish("8080:80", "8053:53/udp"),
         base=lambda cnm: [pair(cnm), connect_with_ports(cnm)],
-        warm=lambda cnm: cnm.reconcile(),
+        warm=with_an_agent_at_rest,
         cold=True,
     ),
 }

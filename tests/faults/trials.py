@@ -120,12 +120,12 @@ class Zygote:
 
     def __init__(self):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        source = str(Path(pycnm.__file__).parents[1])
+        places = [Path(pycnm.__file__).parents[1], Path(__file__).parents[1] / "shared"]
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, str(Path(__file__).parent / "victim.py")],
                 stdin=theirs,
-                env={**os.environ, "PYTHONPATH": source},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))},
             )
         self._orders = ours
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -249,15 +250,28 @@ def test_a_storm_of_others(life, watch, host):
 
 
 def test_nobody_misses_it_while_one_gives_way_to_another(life, watch):
-    """To the one that watches, and from it to one that doesn't; nothing is told to be amiss."""
-    found, over = [], threading.Event()
+    """To the one that watches, and from it to one that doesn't.
+
+    Nothing is told to be amiss, and no port that is published is free.
+    """
+    found, taken, over = [], [], threading.Event()
 
     def look():
         while not over.is_set():
             found.append(life.cnm.check())
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    def try_to_have_it():
+        while not over.is_set():
+            with socket.socket() as one, contextlib.suppress(OSError):
+                one.bind(("0.0.0.0", 8080))
+                taken.append(time.monotonic())
+
+    threads = [
+        threading.Thread(target=look),
+        threading.Thread(target=life.host.do, args=(try_to_have_it,)),
+    ]
+    for each in threads:
+        each.start()
     try:
         for _ in range(4):
             watcher = watch()
@@ -265,9 +279,11 @@ def test_nobody_misses_it_while_one_gives_way_to_another(life, watch):
             watcher.end()
     finally:
         over.set()
-        looking.join()
+        for each in threads:
+            each.join()
     assert len(found) > 20
     assert [each for each in found if each] == []
+    assert taken == []
 
 
 def test_kept_by_a_program_it_is_back_when_it_was_killed(life, host, tmp_path):

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -152,6 +153,23 @@ def _running(module, directory):
                 if module in words and any(str(directory) in word for word in words):
                     found.append(int(process.name))
     return found
+
+
+def rests(agent):
+    """Whether an agent has opened the database, from which it answers names, and now waits."""
+
+    def worked():
+        return [task.read_text().split()[0] for task in process.glob("task/*/schedstat")]
+
+    process, files = Path("/proc", str(agent)), set()
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(process / "fd"):
+            with contextlib.suppress(OSError):
+                files.add((process / "fd" / entry).readlink().name)
+        before = worked()
+        time.sleep(0.1)
+        return "cnm.db" in files and worked() == before
+    return False
 
 
 def held_by(agent):

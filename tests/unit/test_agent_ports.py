@@ -44,13 +44,33 @@ class World:
         monkeypatch.setattr(Port, "hold", hold)
 
 
+class Memory:
+    """What one agent leaves to the next, without a keeper's process."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def recall(self):
+        return self.kept
+
+    def leave(self, sockets):
+        self.kept = dict(sockets)
+
+    def drop(self, tokens):
+        for token in tokens:
+            self.kept.pop(token, None)
+
+    def settle(self):
+        pass
+
+
 @pytest.fixture
 def world(monkeypatch):
     return World(monkeypatch)
 
 
-def service(recorded=(), most=100):
-    return Ports(lambda: [Port.of(port) for port in recorded], most)
+def service(recorded=(), most=100, keeping=None):
+    return Ports(lambda: [Port.of(port) for port in recorded], keeping or Memory(), most)
 
 
 def ask(ports, verb, *asked, **more):
@@ -242,8 +262,35 @@ def test_a_database_that_cannot_be_read_is_told_of(world):
     def recorded():
         raise UnreadableError("it is damaged")
 
-    ports = Ports(recorded, 10)
+    ports = Ports(recorded, Memory(), 10)
     asyncio.run(ports.start())
     assert ask(ports, "list")["unread"] == "it is damaged"
     ask(ports, "hold", WEB)
     assert world.bound == [WEB]
+
+
+def test_the_next_agent_goes_on_with_what_one_has_left(world, monkeypatch):
+    """Nothing is bound anew, so nobody can be faster; but in another namespace it is."""
+    between = Memory()
+    first = service(keeping=between)
+    ask(first, "hold", WEB, DNS)
+    monkeypatch.setattr(world, "bound", [])
+
+    async def end():
+        held = [*first._held.values()]
+        for holder in held:
+            monkeypatch.setattr(holder, "close", lambda: None)
+        await first.close()
+
+    asyncio.run(end())
+    second = service([WEB, FAR], keeping=between)
+    asyncio.run(second.start())
+    assert world.bound == [FAR]
+    listed = asyncio.run(second.handle({"do": "list"}))
+    assert listed["ports"] == [Port.of(WEB), Port.of(FAR)]
+    assert [[*token[:3]] for token in between.kept] == [DNS]
+
+    between.kept = {(*WEB, 1, 2): [object()]}
+    third = service([WEB], keeping=between)
+    asyncio.run(third.start())
+    assert world.bound == [FAR, WEB]

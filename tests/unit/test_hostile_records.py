@@ -319,7 +319,7 @@ def server():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Port, "hold", lambda _: socket.socket())
         place = SimpleNamespace(listener=None)
-        yield Server(place, [Ports(list, 50)], lambda: True)
+        yield Server(place, [Ports(list, None, 50)], lambda: True)
 
 
 def head(server, **more):

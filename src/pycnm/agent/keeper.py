@@ -2,15 +2,15 @@
 
 A socket that somebody holds goes on taking queries.  So when the agent is killed,
 none is lost: the keeper starts another agent, which gets the sockets from here and
-answers what has waited in them.  It does nothing else, and ends when no agent
-needs it any more.
+answers what has waited in them.  What holds ports of the host is here only from one
+agent to the next.  It does nothing else, and ends when no agent needs it any more.
 
 It speaks over `keeper.sock` in the state directory, one JSON object a message:
 
 - from an agent: `keep` tokens, with their sockets; `drop` tokens; `recall`; `end`, which
   is "now" if nothing is left to be kept, and "soon" if another agent may come.
 - to an agent that recalls: `{"kept": [token, ...]}`, with the sockets of each as
-  SCM_RIGHTS (unix(7)); the last such message has no token.
+  SCM_RIGHTS (unix(7)), as many for each; the last such message has no token.
 
 Started with `python -m pycnm.agent.keeper STATE-DIRECTORY DESCRIPTOR`, where the
 descriptor is a connection to the agent that starts it.
@@ -27,14 +27,15 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pycnm.agent.tokens import PER_TOKEN, TOGETHER, Token
+from pycnm.agent.tokens import PER_TOKEN, TOGETHER, Name
 from pycnm.kernel import rights
 
 SOCKET = "keeper.sock"
+T = TypeVar("T")
 
 _SOON = 1.0
 """Seconds in which another agent may come after one that has ended in peace."""
@@ -57,7 +58,7 @@ class Keeper:
     def __init__(self, state_dir: Path, first: socket.socket) -> None:
         self._state_dir = state_dir
         self._directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._kept: dict[Token, list[int]] = {}
+        self._kept: dict[Name, list[int]] = {}
         self._agents = {first.fileno(): first}
         self._listener = self._listen()
         self._identity = self._found()
@@ -78,6 +79,8 @@ class Keeper:
                     elif descriptor in self._agents:
                         self._hear(self._agents[descriptor])
         finally:
+            # Who finds no keeper any more may want the ports.
+            self._drop(list(self._kept))
             if self._found() == self._identity:
                 os.unlink(SOCKET, dir_fd=self._directory)
 
@@ -143,9 +146,9 @@ class Keeper:
             message, descriptors = {}, []
         match message:
             case {"keep": tokens}:
-                for token, *pair in zip(tokens, descriptors[::2], descriptors[1::2], strict=True):
+                for token, own in shared(tokens, descriptors):
                     self._drop([token])
-                    self._kept[Token(*token)] = pair
+                    self._kept[token] = own
             case {"drop": tokens}:
                 self._drop(tokens)
             case {"recall": _}:
@@ -163,11 +166,12 @@ class Keeper:
                 self._part(agent, time.monotonic())
 
     def _tell(self, agent: socket.socket) -> None:
-        tokens = list(self._kept)
         try:
-            for start in range(0, len(tokens), TOGETHER):
-                some = tokens[start : start + TOGETHER]
-                say(agent, {"kept": some}, [fd for token in some for fd in self._kept[token]])
+            for each in {len(own) for own in self._kept.values()}:
+                tokens = [token for token, own in self._kept.items() if len(own) == each]
+                for start in range(0, len(tokens), TOGETHER):
+                    some = tokens[start : start + TOGETHER]
+                    say(agent, {"kept": some}, [fd for token in some for fd in self._kept[token]])
         except OSError:
             self._part(agent, time.monotonic())
         else:
@@ -181,7 +185,7 @@ class Keeper:
 
     def _drop(self, tokens: Iterable[Iterable[Any]]) -> None:
         for token in tokens:
-            for descriptor in self._kept.pop(Token(*token), ()):
+            for descriptor in self._kept.pop(tuple(token), ()):
                 os.close(descriptor)
 
     def _part(self, agent: socket.socket, due: float | None) -> None:
@@ -189,6 +193,13 @@ class Keeper:
         self._poll.unregister(agent)
         agent.close()
         self._due = due
+
+
+def shared(tokens: list[list[str | int]], items: list[T]) -> Iterator[tuple[Name, list[T]]]:
+    """Tokens of a message, each with its own of what came with it."""
+    each = len(items) // max(len(tokens), 1)
+    for number, token in enumerate(tokens):
+        yield tuple(token), items[number * each : (number + 1) * each]
 
 
 def say(stream: socket.socket, message: dict[str, Any], descriptors: Iterable[int] = ()) -> None:

@@ -6,11 +6,11 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pycnm.agent.keeper import SOCKET, heard, say
-from pycnm.agent.tokens import TOGETHER, Token
+from pycnm.agent.keeper import SOCKET, heard, say, shared
+from pycnm.agent.tokens import TOGETHER, Name
 from pycnm.kernel.agent import environment
 
 _PATIENCE = 2.0
@@ -20,13 +20,11 @@ _ROOM = 1 << 24
 _PLACE = 3
 """The descriptor of the connection, in the keeper."""
 
-Pair = tuple[socket.socket, socket.socket]
-
 
 class Keeping:
     """Sockets that outlive this process.
 
-    All of it is done without waiting, but for `attach`, `recall` and `settle`.  A keeper
+    All of it is done without waiting, but for `attach`, `recall`, `leave` and `settle`.  A keeper
     that is gone, or doesn't listen, is `lost`: then everything is kept anew by another one.
 
     Args:
@@ -39,6 +37,8 @@ class Keeping:
         self._directory = directory
         self._stream: socket.socket | None = None
         self._children: list[int] = []
+        self._recalled: dict[Name, list[socket.socket]] | None = None
+        self._left = False
 
     def attach(self) -> None:
         """Have a keeper that is there stay, whoever else ends."""
@@ -53,9 +53,14 @@ class Keeping:
         else:
             self._have(stream)
 
-    def recall(self) -> dict[Token, Pair]:
-        """What an earlier agent has left with its keeper."""
-        found: dict[Token, Pair] = {}
+    def recall(self) -> dict[Name, list[socket.socket]]:
+        """What an earlier agent has left with its keeper; who takes something pops it."""
+        if self._recalled is None:
+            self._recalled = self._recall()
+        return self._recalled
+
+    def _recall(self) -> dict[Name, list[socket.socket]]:
+        found: dict[Name, list[socket.socket]] = {}
         self.attach()
         self._say({"recall": True})
         while self._stream is not None:
@@ -64,8 +69,8 @@ class Keeping:
                 message, descriptors = heard(self._stream)
                 self._stream.setblocking(False)
                 sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-                tokens = [Token(*token) for token in message["kept"]]
-                found |= zip(tokens, zip(sockets[::2], sockets[1::2], strict=True), strict=True)
+                tokens = list(message["kept"])
+                found |= shared(tokens, sockets)
             except (OSError, KeyError, ValueError):
                 self._let_go()
             else:
@@ -73,24 +78,30 @@ class Keeping:
                     break
         return found
 
-    def keep(self, pairs: Mapping[Token, Pair]) -> None:
-        """Have sockets kept; by a keeper that is started if there is none."""
+    def keep(self, sockets: Mapping[Name, Sequence[socket.socket]]) -> None:
+        """Have sockets kept, as many for each; by a keeper that is started if there is none."""
         if self._stream is None:
             self._start()
-        tokens = list(pairs)
+        tokens = list(sockets)
         for start in range(0, len(tokens), TOGETHER):
             some = tokens[start : start + TOGETHER]
-            descriptors = [each.fileno() for token in some for each in pairs[token]]
+            descriptors = [each.fileno() for token in some for each in sockets[token]]
             self._say({"keep": some}, descriptors)
 
-    def drop(self, tokens: Iterable[Token]) -> None:
+    def leave(self, sockets: Mapping[Name, Sequence[socket.socket]]) -> None:
+        """Have sockets kept for the next agent, which comes soon if it ever does."""
+        self.keep(sockets)
+        self.settle()
+        self._left = True
+
+    def drop(self, tokens: Iterable[Name]) -> None:
         """Have sockets kept no longer."""
         gone = list(tokens)
         for start in range(0, len(gone), TOGETHER):
             self._say({"drop": gone[start : start + TOGETHER]})
 
     def settle(self) -> None:
-        """Wait until what is kept no longer is closed."""
+        """Wait until what was said is done."""
         self._say({"settle": True})
         if self._stream is not None:
             try:
@@ -117,7 +128,7 @@ class Keeping:
         Args:
             soon: another agent may want what it has.
         """
-        self._say({"end": "soon" if soon else "now"})
+        self._say({"end": "soon" if soon or self._left else "now"})
         self._let_go()
 
     def _start(self) -> None:

@@ -21,10 +21,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pycnm.agent.inside import Inside, answering
-from pycnm.agent.keeping import Keeping, Pair
+from pycnm.agent.keeping import Keeping
 from pycnm.agent.recorded import Answered, UnreadableError
 from pycnm.agent.service import RefusedError, dispatch
-from pycnm.agent.tokens import Token
+from pycnm.agent.tokens import PER_TOKEN, Name, Pair, Token
 from pycnm.kernel import netns
 
 if TYPE_CHECKING:
@@ -86,12 +86,13 @@ class Names:
             _log.warning("%s", error)
             self._unread = str(error)
             # Names go on being answered, once it can be read again.
-            wanted = [Answered(token.sandbox, token.key, token.port) for token in kept]
+            own = [Token._make(token) for token, each in kept.items() if len(each) == PER_TOKEN]
+            wanted = [Answered(token.sandbox, token.key, token.port) for token in own]
         for each in wanted:
             self._regain(each, kept)
         self._keeping.drop(kept)
-        for pair in kept.values():
-            _close(pair)
+        for sockets in kept.values():
+            _close(sockets)
         self._wake()
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -189,13 +190,14 @@ class Names:
             _close(pair)
             _log.info("names are no longer answered in %s", token.key)
 
-    def _regain(self, wanted: Answered, kept: dict[Token, Pair]) -> None:
+    def _regain(self, wanted: Answered, kept: dict[Name, list[socket.socket]]) -> None:
         """Answer a recorded sandbox, as soon as that is possible."""
         self._troubles.pop(wanted, None)
         try:
             token = _token(wanted)
-            pair = kept.pop(token, None)
-            if pair is None:
+            if found := kept.pop(token, None):
+                pair = found[0], found[1]
+            else:
                 pair = self._open(token)
                 self._keeping.keep({token: pair})
         except FileNotFoundError:
@@ -259,6 +261,6 @@ def _token(wanted: Answered) -> Token:
     return Token(*wanted, *found)
 
 
-def _close(pair: tuple[socket.socket, socket.socket]) -> None:
-    for each in pair:
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for each in sockets:
         each.close()

@@ -14,9 +14,12 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pycnm.agent.keeping import Keeping
 from pycnm.agent.recorded import UnreadableError
 from pycnm.agent.service import RefusedError, dispatch
 from pycnm.agent.sockets import Port, ports_of
+from pycnm.agent.tokens import Held
+from pycnm.kernel import netns
 
 _AGAIN = 1.0
 
@@ -36,13 +39,15 @@ class Ports:
 
     Args:
         recorded: reads the ports that should be held.
+        keeping: has the sockets from one agent to the next, lest others take a port.
         most: how many sockets there may be.
     """
 
     name = "ports"
 
-    def __init__(self, recorded: Callable[[], Iterable[Port]], most: int) -> None:
+    def __init__(self, recorded: Callable[[], Iterable[Port]], keeping: Keeping, most: int) -> None:
         self._recorded = recorded
+        self._keeping = keeping
         self._most = most
         self._held: dict[Port, socket.socket] = {}
         self._troubles: dict[Port, int] = {}
@@ -50,19 +55,32 @@ class Ports:
         self._regaining: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take back what is recorded."""
+        """Take over what an earlier agent has left, and take back what else is recorded."""
+        kept = self._keeping.recall()
         try:
             recorded = list(self._recorded())
         except UnreadableError as error:
             _log.warning("%s", error)
             self._unread = str(error)
-            return
+            # What is held goes on being held, once it can be read again.
+            own = [Held._make(token) for token, each in kept.items() if len(each) == 1]
+            recorded = [Port(held.protocol, held.address, held.number) for held in own]
+        taken: list[Held] = []
         for port in recorded:
+            token = _token(port)
             try:
-                self._held[port] = self._open(port)
+                if found := kept.pop(token, None):
+                    taken.append(token)
+                    self._held[port] = found[0]
+                else:
+                    self._held[port] = self._open(port)
             except OSError as error:
                 _log.warning("%s can't be held: %s", port, error.strerror)
                 self._troubles[port] = error.errno or errno.EIO
+        if taken:
+            # What is released is to be free at once.
+            self._keeping.drop(taken)
+            self._keeping.settle()
         if self._troubles:
             self._regaining = asyncio.create_task(self._regain())
 
@@ -81,7 +99,9 @@ class Ports:
             self._regaining.cancel()
 
     async def close(self) -> None:
-        """Let go of every port."""
+        """Let go of every port; another agent may go on with them."""
+        if self._held:
+            self._keeping.leave({_token(port): [holder] for port, holder in self._held.items()})
         for holder in self._held.values():
             holder.close()
         self._held.clear()
@@ -143,3 +163,8 @@ class Ports:
                 else:
                     del self._troubles[port]
                     _log.info("%s is held again", port)
+
+
+def _token(port: Port) -> Held:
+    """What the socket of a port is called, on this host."""
+    return Held(*port, *(netns.identity("/proc/self/ns/net") or (0, 0)))

@@ -12,10 +12,9 @@ from pycnm.agent.datagrams import Datagrams
 from pycnm.agent.desk import Books, Desk
 from pycnm.agent.forwarding import Way
 from pycnm.agent.inside import Inside
-from pycnm.agent.keeping import Pair
 from pycnm.agent.room import Room
 from pycnm.agent.streams import Streams
-from pycnm.agent.tokens import Token
+from pycnm.agent.tokens import Pair, Token
 from pycnm.agent.upstreams import HostServers
 from pycnm.dns.resolvconf import RESOLVER
 from pycnm.dns.view import View

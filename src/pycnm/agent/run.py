@@ -233,7 +233,7 @@ def _services(directory: Path, descriptor: int) -> list[Service]:
     answered = functools.partial(recorded.answered, descriptor)
     keeping = Keeping(directory, descriptor)
     return [
-        Ports(functools.partial(recorded.ports, descriptor), _HELD * share),
+        Ports(functools.partial(recorded.ports, descriptor), keeping, _HELD * share),
         Names(answered, keeping, share // PER_TOKEN, resolving),
     ]
 

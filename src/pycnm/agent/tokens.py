@@ -1,13 +1,17 @@
-"""What the agent and its keeper call the sockets of a sandbox."""
+"""What the agent and its keeper call sockets that outlive an agent."""
 
 from __future__ import annotations
 
+import socket
 from typing import NamedTuple
 
 PER_TOKEN = 2
-"""The sockets of each: datagrams, and who listens for streams."""
+"""The sockets of a sandbox: datagrams, and who listens for streams; a port has one."""
 TOGETHER = 100
 """How many go in one message: SCM_RIGHTS takes 253 descriptors (unix(7))."""
+
+
+Pair = tuple[socket.socket, socket.socket]
 
 
 class Token(NamedTuple):
@@ -25,3 +29,22 @@ class Token(NamedTuple):
     port: int
     device: int
     inode: int
+
+
+class Held(NamedTuple):
+    """The socket that holds a port of the host.
+
+    Attributes:
+        protocol, address, number: of the port.
+        device, inode: of the host's namespace.
+    """
+
+    protocol: str
+    address: str
+    number: int
+    device: int
+    inode: int
+
+
+Name = tuple[str | int, ...]
+"""Either of them, as messages have it."""
