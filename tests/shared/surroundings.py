@@ -77,12 +77,20 @@ def surroundings():
         "interfaces": Counter(line.partition(":")[0].strip() for line in devices),
         "tables": Counter(tables.stdout.splitlines()),
         "namespaces": Counter(path.name for path in RUN_NETNS.iterdir()),
-        "files of namespaces": Counter(map(str, Path("/etc").glob("netns*/**"))),
+        "files of namespaces": Counter(_files_of_namespaces()),
         "mounts": Counter(line.split()[4] for line in mounts),
         "processes": _processes(),
         "descriptors": _descriptors(),
         "threads": Counter(thread.name for thread in threading.enumerate()),
     }
+
+
+def _files_of_namespaces():
+    """What ip-netns(8) binds over /etc; the machine's own may come and go below the overlay."""
+    for start in Path("/etc").glob("netns*"):
+        for place, _, files in os.walk(start):
+            yield place
+            yield from (f"{place}/{name}" for name in files)
 
 
 def _processes():
