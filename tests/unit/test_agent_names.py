@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from pycnm.agent import upstreams
+from pycnm.agent.keeper import shared
 from pycnm.agent.keeping import Keeping
 from pycnm.agent.listening import Where
 from pycnm.agent.names import Names
@@ -184,3 +185,14 @@ def test_sockets_that_can_not_be_had_leave_nothing_open():
         with pytest.raises(OSError, match="in use"):
             Where("127.0.0.1", taken.getsockname()[1]).open()
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_sockets_of_which_some_were_lost_are_nobodys():
+    """The kernel passes on as many as there is room for; the rest would be another's."""
+    tokens = [["a", "/a", 1, 2, 3], ["b", "/b", 1, 2, 3]]
+    assert dict(shared(tokens, [4, 5, 6, 7])) == {
+        tuple(tokens[0]): [4, 5],
+        tuple(tokens[1]): [6, 7],
+    }
+    with pytest.raises(ValueError, match="3 sockets for 2 tokens"):
+        dict(shared(tokens, [4, 5, 6]))

@@ -196,8 +196,14 @@ class Keeper:
 
 
 def shared(tokens: list[list[str | int]], items: list[T]) -> Iterator[tuple[Name, list[T]]]:
-    """Tokens of a message, each with its own of what came with it."""
-    each = len(items) // max(len(tokens), 1)
+    """Tokens of a message, each with its own of what came with it.
+
+    Raises:
+        ValueError: something is missing, as where there are too many open files.
+    """
+    each, rest = divmod(len(items), max(len(tokens), 1))
+    if rest:
+        raise ValueError(f"{len(items)} sockets for {len(tokens)} tokens")
     for number, token in enumerate(tokens):
         yield tuple(token), items[number * each : (number + 1) * each]
 

@@ -195,7 +195,7 @@ class Names:
         self._troubles.pop(wanted, None)
         try:
             token = _token(wanted)
-            if found := kept.pop(token, None):
+            if len(found := kept.pop(token, [])) == PER_TOKEN:
                 pair = found[0], found[1]
             else:
                 pair = self._open(token)

@@ -21,7 +21,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -159,7 +158,9 @@ class Agent:
 
     def _changes(self) -> bool:
         """Whether an agent begins or ends."""
-        return any(self._in_directory(partial(_is_locked, name)) for name in (LOCK, WATCH))
+        return self._in_directory(
+            lambda directory: any(_is_locked(name, directory) for name in (LOCK, WATCH))
+        )
 
     def _fleeting(self) -> StoreError:
         return StoreError(
